@@ -1,0 +1,1 @@
+"""swarmctl's commands, one file per noun."""

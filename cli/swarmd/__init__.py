@@ -1,0 +1,1 @@
+"""The daemon: composes manager and worker."""

@@ -1,0 +1,1 @@
+"""The words that manager, worker and command line share."""

@@ -1,0 +1,1 @@
+"""What both halves of the Docker Engine API share."""

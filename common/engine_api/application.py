@@ -1,0 +1,84 @@
+"""The aiohttp application that serves the routes of both halves on every listener of a node."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+
+from common.engine_api.errors import status_of
+from common.engine_api.http import json_response
+from common.errors import InvalidInputError, SwarmdError
+
+API_VERSION = "1.50"
+MIN_API_VERSION = "1.24"
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger("swarmd.api")
+
+
+def engine_application(routes: Iterable[web.RouteDef], *, server: str) -> web.Application:
+    """One application out of the routes of both halves.
+
+    Routes are written without a version; each answers with and without ``/vX.YY`` before it. ``server`` is the value
+    of the ``Server`` header. Bodies are streamed: none is in memory unless its handler reads it (``read_json`` is
+    bounded).
+    """
+    application = web.Application(middlewares=[_answer_errors, _check_version])
+    for route in routes:
+        for prefix in ("", r"/v{api_version:\d+\.\d+}"):
+            application.router.add_route(
+                route.method, prefix + route.path, route.handler, **route.kwargs
+            )
+
+    async def headers(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = server
+        response.headers["Api-Version"] = API_VERSION
+        response.headers["Ostype"] = "linux"
+        response.headers["Docker-Experimental"] = "false"
+
+    application.on_response_prepare.append(headers)
+    return application
+
+
+def requested_version(request: web.Request) -> tuple[int, int]:
+    """The API version that the request's path names, or ours."""
+    major, _, minor = request.match_info.get("api_version", API_VERSION).partition(".")
+    return int(major), int(minor)
+
+
+@web.middleware
+async def _check_version(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    version = requested_version(request)
+    text = ".".join(map(str, version))
+    if version < _numbers(MIN_API_VERSION):
+        raise InvalidInputError(
+            f"client version {text} is too old. Minimum supported API version is {MIN_API_VERSION}, "
+            "please upgrade your client to a newer version"
+        )
+    if version > _numbers(API_VERSION):
+        raise InvalidInputError(
+            f"client version {text} is too new. Maximum supported API version is {API_VERSION}"
+        )
+    return await handler(request)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return json_response({"message": "page not found"}, status=404)
+    except web.HTTPException as error:
+        return json_response({"message": error.reason}, status=error.status)
+    except SwarmdError as error:
+        return json_response({"message": str(error)}, status=status_of(error))
+    except (asyncio.CancelledError, ConnectionResetError):
+        raise
+    except Exception:
+        log.exception("request failed", extra={"method": request.method, "path": request.path})
+        return json_response({"message": "internal error: see swarmd's log"}, status=500)

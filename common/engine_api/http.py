@@ -1,0 +1,87 @@
+"""Reading requests and writing answers: what the handlers of both halves use."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from common.engine_api.filters import Filters, parse_filters
+from common.errors import InvalidInputError, TooLargeError
+
+MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
+"""A request's JSON; larger ones are refused (413) having read no more than this."""
+_TRUE = frozenset({"1", "true", "True", "TRUE", "t", "T", "yes"})
+_FALSE = frozenset({"", "0", "false", "False", "FALSE", "f", "F", "no", "none"})
+
+
+async def read_json(request: web.Request) -> Any:  # noqa: ANN401
+    """The request's body as parsed JSON; an empty body is None.
+
+    Raises:
+        TooLargeError: more than ``MAX_JSON_BODY_BYTES``.
+        InvalidInputError: not JSON.
+    """
+    body = bytearray()
+    if request.content_length is not None and request.content_length > MAX_JSON_BODY_BYTES:
+        raise TooLargeError(f"request body too large: over {MAX_JSON_BODY_BYTES} bytes")
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > MAX_JSON_BODY_BYTES:
+            raise TooLargeError(f"request body too large: over {MAX_JSON_BODY_BYTES} bytes")
+    if not body.strip():
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"invalid JSON: {error}") from None
+
+
+def json_response(value: Any, *, status: int = 200) -> web.Response:  # noqa: ANN401
+    """An answer in compact JSON."""
+    return web.Response(
+        text=json.dumps(value, separators=(",", ":")) + "\n",
+        status=status,
+        content_type="application/json",
+    )
+
+
+def flag(request: web.Request, name: str, *, default: bool = False) -> bool:
+    """A boolean of the query string, as Go's clients write it.
+
+    Raises:
+        InvalidInputError: neither true nor false.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise InvalidInputError(
+        f"invalid value {text!r} for parameter {name}", hint="use true or false"
+    )
+
+
+def integer(request: web.Request, name: str, *, default: int | None = None) -> int:
+    """A whole number of the query string.
+
+    Raises:
+        InvalidInputError: absent (with no default) or not a number.
+    """
+    text = request.query.get(name)
+    if text is None or text == "":
+        if default is None:
+            raise InvalidInputError(f"parameter {name} is missing")
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidInputError(
+            f"invalid value {text!r} for parameter {name}: not a number"
+        ) from None
+
+
+def filters(request: web.Request, *allowed: str) -> Filters:
+    """The ``filters`` parameter, restricted to the names that this list knows."""
+    return parse_filters(request.query.get("filters"), frozenset(allowed))

@@ -1,0 +1,1 @@
+"""What managers and agents say to each other."""

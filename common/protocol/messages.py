@@ -1,0 +1,123 @@
+"""What a manager and the agent of a node say to each other."""
+
+from dataclasses import dataclass
+
+from common.codec import tagged
+from common.model.fields import Timestamp
+from common.model.node import NodeDescription
+from common.model.task import Task, TaskStatus
+
+# ------------------------------------------------------------------------ the agent says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """First message of a session: who I am and what this machine has. Sent again when that changes."""
+
+    node_id: str
+    description: NodeDescription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """I live."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskReport:
+    """The latest status of one task."""
+
+    task_id: str
+    status: TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Statuses of tasks assigned to this node. Acknowledged with ``ReportTaken``; repeated until it is."""
+
+    number: int
+    reports: tuple[TaskReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line (or a partial one) that a task wrote."""
+
+    task_id: str
+    stream: str
+    """"stdout" or "stderr"."""
+    at: Timestamp
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLines:
+    """Part of the answer to a ``LogRequest``."""
+
+    request_id: str
+    lines: tuple[LogLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEnd:
+    """No more lines will come for this request; ``error`` says why when that is not the plain end."""
+
+    request_id: str
+    error: str = ""
+
+
+# ---------------------------------------------------------------------- the manager says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened:
+    """The answer to ``Register``: say that you live at this pace."""
+
+    session_id: str
+    heartbeat_period_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignments:
+    """What the node should have: everything (``applies_to`` 0), or the difference to message ``applies_to``."""
+
+    applies_to: int
+    results_in: int
+    tasks: tuple[Task, ...] = ()
+    removed_task_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTaken:
+    """The report of that number is committed."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRequest:
+    """Send the lines of these tasks. ``tail`` -1 is all; ``since``/``until`` 0.0 are unbounded."""
+
+    request_id: str
+    task_ids: tuple[str, ...]
+    follow: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    since: Timestamp = 0.0
+    until: Timestamp = 0.0
+    tail: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogCancel:
+    """Stop answering that request."""
+
+    request_id: str
+
+
+FromAgent = Register | Heartbeat | Report | LogLines | LogEnd
+FromManager = SessionOpened | Assignments | ReportTaken | LogRequest | LogCancel
+Message = FromAgent | FromManager
+
+tagged(Register, Heartbeat, Report, LogLines, LogEnd)
+tagged(SessionOpened, Assignments, ReportTaken, LogRequest, LogCancel)

@@ -1,0 +1,1 @@
+"""What services and tasks get from the network: pure decisions."""

@@ -1,0 +1,1 @@
+"""The cluster's half of the Docker Engine API."""

@@ -1,0 +1,1 @@
+"""One loop for all loops: look, decide, propose, wait."""

@@ -1,0 +1,1 @@
+"""Brings log lines from nodes to readers."""

@@ -1,0 +1,1 @@
+"""Which tasks should exist: pure decisions on one service at a time."""

@@ -1,0 +1,1 @@
+"""A replicated, durable log of bytes, on PySyncObj."""

@@ -1,0 +1,1 @@
+"""Where tasks run: pure decisions on indexed node state."""

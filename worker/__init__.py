@@ -1,0 +1,1 @@
+"""The doing half of a node: runs what the managers assign."""

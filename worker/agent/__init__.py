@@ -1,0 +1,1 @@
+"""Takes assignments, brings each task from state to state, reports."""

@@ -1,0 +1,1 @@
+"""The local half of the Docker Engine API."""

@@ -1,0 +1,1 @@
+"""Published ports: spread over the tasks that can answer."""

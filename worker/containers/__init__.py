@@ -1,0 +1,1 @@
+"""The local engine: containers, from images, volumes, networks and processes."""

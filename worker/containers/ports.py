@@ -1,0 +1,127 @@
+"""What the local engine needs of the rest of the worker, and no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from common.model.container_spec import HealthConfig, Mount
+from worker.containers.record import Attachment
+from worker.runtime.bundle import Bundle, ExecResult, Exit
+
+
+class Runtime(Protocol):
+    """Processes in namespaces and cgroups (``worker.runtime.client`` is it)."""
+
+    async def start(self, bundle: Bundle) -> int:
+        """Runs the container's first process; returns its pid on the host once it has exec'd.
+
+        Raises:
+            InvalidInputError: the program does not exist or cannot run in this image (exec: no such file).
+            SystemFailureError: the kernel refused; everything made for it is taken away again.
+        """
+        ...
+
+    async def signal(self, container_id: str, number: int) -> None:
+        """Sends a signal to the first process; one that has ended is fine."""
+        ...
+
+    async def kill(self, container_id: str) -> None:
+        """SIGKILL to every process of the container, in whatever sessions or namespaces they are."""
+        ...
+
+    async def wait(self, container_id: str) -> Exit:
+        """How it ended, once it has; at once when it had ended before, also under an earlier swarmd."""
+        ...
+
+    async def exec(
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        *,
+        timeout_seconds: float,
+        output_max_bytes: int,
+    ) -> ExecResult:
+        """Runs a further process with the container's own user, environment, limits and confinement, to its end."""
+        ...
+
+    async def cleanup(self, container_id: str) -> None:
+        """Takes away its cgroup and exit record; may be called again. The container must have ended."""
+        ...
+
+    async def running(self) -> frozenset[str]:
+        """Ids of containers whose first process lives."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedImage:
+    """An image ready to be run from."""
+
+    id: str
+    """"sha256:…" of its config."""
+    layers: tuple[str, ...]
+    """Directories of the host, topmost first, ready for overlayfs."""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    stop_signal: str = ""
+    volumes: tuple[str, ...] = ()
+    healthcheck: HealthConfig | None = None
+
+
+class Images(Protocol):
+    """The node's images (``worker.images.store`` is it)."""
+
+    def resolve(self, reference: str) -> ResolvedImage:
+        """Finds an image by name:tag, name@digest or id.
+
+        Raises:
+            NotFoundError: "No such image: x:1".
+        """
+        ...
+
+    def hold(self, image_id: str, container_id: str) -> None:
+        """Keeps an image from being removed while a container is made from it."""
+        ...
+
+    def release(self, container_id: str) -> None:
+        """Ends what ``hold`` began."""
+        ...
+
+
+class Networks(Protocol):
+    """The node's networks (``worker.network.node_network`` is it)."""
+
+    async def attach(self, container_id: str) -> "Sandbox":
+        """Gives the container a namespace on the default bridge; the same again gives the same."""
+        ...
+
+    async def detach(self, container_id: str) -> None:
+        """Takes its namespace, links and address away; may be called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """A container's network."""
+
+    namespace: str
+    """Path of the network namespace."""
+    attachment: Attachment
+    nameservers: tuple[str, ...]
+    """For /etc/resolv.conf: the host's, without loopback ones."""
+    search: tuple[str, ...] = ()
+
+
+class Volumes(Protocol):
+    """The node's volumes (``worker.volumes.local`` is it)."""
+
+    async def acquire(self, mount: Mount, container_id: str) -> str:
+        """The host directory of a volume mount, made (and, when it is new, filled from the image later) if need be."""
+        ...
+
+    async def release(self, container_id: str) -> None:
+        """The container is gone: its anonymous volumes are removed, named ones stay."""
+        ...

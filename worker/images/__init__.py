@@ -1,0 +1,1 @@
+"""Images: archives in, layers and root file systems out."""

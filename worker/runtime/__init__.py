@@ -1,0 +1,1 @@
+"""Processes in namespaces and cgroups: the supervisor and its client."""
