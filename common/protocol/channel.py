@@ -1,6 +1,7 @@
 """A two-way stream of messages between a manager and an agent, and its form within one process."""
 
 import asyncio
+from collections import deque
 from typing import Protocol
 
 from common.errors import UnavailableError
@@ -13,9 +14,16 @@ CHANNEL_QUEUE_MAX = 256
 class ChannelClosedError(UnavailableError):
     """The other side is gone."""
 
+    def __init__(self) -> None:
+        super().__init__("the other side of the session is gone")
+
 
 class Channel(Protocol):
-    """One side of a stream of messages; whatever carries it, order is kept and senders wait for slow receivers."""
+    """One side of a stream of messages; whatever carries it, order is kept and senders wait for slow receivers.
+
+    Cancelling ``send`` or ``receive`` neither loses nor doubles a message: it was sent, or it was not; it is still to
+    be received, or it was returned.
+    """
 
     async def send(self, message: Message) -> None:
         """Sends; waits while the other side is behind.
@@ -39,11 +47,36 @@ class Channel(Protocol):
 
 
 class _Pipe:
-    """One direction of a local channel."""
+    """One direction of a local channel. Taking and putting never wait in between looking and doing."""
 
     def __init__(self) -> None:
-        self.messages: asyncio.Queue[Message] = asyncio.Queue(CHANNEL_QUEUE_MAX)
-        self.closed = asyncio.Event()
+        self._messages: deque[Message] = deque()
+        self._closed = False
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+
+    async def put(self, message: Message) -> None:
+        while len(self._messages) >= CHANNEL_QUEUE_MAX and not self._closed:
+            self._drained.clear()
+            await self._drained.wait()
+        if self._closed:
+            raise ChannelClosedError
+        self._messages.append(message)
+        self._filled.set()
+
+    async def take(self) -> Message:
+        while not self._messages:
+            if self._closed:
+                raise ChannelClosedError
+            self._filled.clear()
+            await self._filled.wait()
+        self._drained.set()
+        return self._messages.popleft()
+
+    def close(self) -> None:
+        self._closed = True
+        self._filled.set()
+        self._drained.set()
 
 
 class LocalChannel:
@@ -54,46 +87,19 @@ class LocalChannel:
 
     async def send(self, message: Message) -> None:
         """Sends; waits while the other side is behind."""
-        if self._outgoing.closed.is_set():
-            raise ChannelClosedError("the other side of the session is gone")
-        if not self._outgoing.messages.full():
-            self._outgoing.messages.put_nowait(message)
-        elif not await _unless(self._outgoing.closed, self._outgoing.messages.put(message)):
-            raise ChannelClosedError("the other side of the session is gone")
+        await self._outgoing.put(message)
 
     async def receive(self) -> Message:
         """The next message."""
-        if self._incoming.messages.empty() and not self._incoming.closed.is_set():
-            peek: asyncio.Queue[Message] = self._incoming.messages
-            holder: list[Message] = []
-
-            async def take() -> None:
-                holder.append(await peek.get())
-
-            await _unless(self._incoming.closed, take())
-            if holder:
-                return holder[0]
-        if self._incoming.messages.empty():
-            raise ChannelClosedError("the other side of the session is gone")
-        return self._incoming.messages.get_nowait()
+        return await self._incoming.take()
 
     def close(self) -> None:
         """Ends both directions."""
-        self._incoming.closed.set()
-        self._outgoing.closed.set()
+        self._incoming.close()
+        self._outgoing.close()
 
 
 def local_channel() -> tuple[LocalChannel, LocalChannel]:
     """The two ends of a channel within this process."""
     one, other = _Pipe(), _Pipe()
     return LocalChannel(one, other), LocalChannel(other, one)
-
-
-async def _unless(stopped: asyncio.Event, work: "asyncio._CoroutineLike[None]") -> bool:
-    """Does ``work`` unless ``stopped`` comes first; says whether it was done."""
-    async with asyncio.TaskGroup() as group:
-        doing, stopping = group.create_task(work), group.create_task(stopped.wait())
-        done, _ = await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
-        doing.cancel()
-        stopping.cancel()
-    return doing in done

@@ -1,4 +1,10 @@
-"""What a manager and the agent of a node say to each other."""
+"""What a manager and the agent of a node say to each other.
+
+A session is one channel. The agent opens it with ``Register``; the manager answers ``SessionOpened`` or
+``SessionRefused`` and then sends assignments: everything first, then differences, numbered without a gap. An agent has
+at most one ``Report`` unacknowledged, and may send ``LOG_WINDOW`` ``LogLines`` of a request ahead of ``LogMore``, so
+that neither side has to hold what the other is not ready for.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +12,15 @@ from common.codec import tagged
 from common.model.fields import Timestamp
 from common.model.node import NodeDescription
 from common.model.task import Task, TaskStatus
+
+TASKS_PER_MESSAGE_MAX = 200
+"""Tasks in one ``Assignments``; a larger set is told in parts."""
+REPORTS_PER_MESSAGE_MAX = 200
+"""Statuses in one ``Report``; the rest waits for the acknowledgement."""
+LOG_WINDOW = 4
+"""``LogLines`` of one request that may be under way."""
+LOG_BATCH_BYTES_MAX = 64 * 1024
+"""Bytes of lines in one ``LogLines``, unless it is a single longer line."""
 
 # ------------------------------------------------------------------------ the agent says
 
@@ -20,7 +35,7 @@ class Register:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """I live."""
+    """I live. Answered with ``HeartbeatTaken``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +67,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLines:
-    """Part of the answer to a ``LogRequest``."""
+    """Part of the answer to a ``LogRequest``. The manager answers ``LogMore`` once its reader took it."""
 
     request_id: str
     lines: tuple[LogLine, ...]
@@ -71,9 +86,23 @@ class LogEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened:
-    """The answer to ``Register``: say that you live at this pace."""
+    """The answer to ``Register``: say that you live within this time."""
 
     session_id: str
+    heartbeat_period_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRefused:
+    """The answer to ``Register`` of a node that has no place here, or at a manager that does not lead."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatTaken:
+    """I live too; the next heartbeat is due within this time."""
+
     heartbeat_period_seconds: float
 
 
@@ -85,6 +114,8 @@ class Assignments:
     results_in: int
     tasks: tuple[Task, ...] = ()
     removed_task_ids: tuple[str, ...] = ()
+    continues: bool = False
+    """The next message goes on with the same set: do nothing yet that depends on what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +140,13 @@ class LogRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogMore:
+    """One ``LogLines`` of that request was taken: another may be sent."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogCancel:
     """Stop answering that request."""
 
@@ -116,8 +154,18 @@ class LogCancel:
 
 
 FromAgent = Register | Heartbeat | Report | LogLines | LogEnd
-FromManager = SessionOpened | Assignments | ReportTaken | LogRequest | LogCancel
+FromManager = (
+    SessionOpened
+    | SessionRefused
+    | HeartbeatTaken
+    | Assignments
+    | ReportTaken
+    | LogRequest
+    | LogMore
+    | LogCancel
+)
 Message = FromAgent | FromManager
 
 tagged(Register, Heartbeat, Report, LogLines, LogEnd)
-tagged(SessionOpened, Assignments, ReportTaken, LogRequest, LogCancel)
+tagged(SessionOpened, SessionRefused, HeartbeatTaken, Assignments, ReportTaken)
+tagged(LogRequest, LogMore, LogCancel)
