@@ -114,3 +114,5 @@ class Task(Stored):
     generic_resources: tuple[GenericResource, ...] = ()
     """Assigned to it by the scheduler."""
     job_iteration: int | None = None
+    service_labels: Mapping[str, str] = field(default_factory=dict)
+    """Copied from the service when the task is created, for ``{{.Service.Labels.…}}`` in its spec."""
