@@ -1,7 +1,8 @@
 """Model objects to the Engine API's JSON and back.
 
 The JSON names and units come from the model itself (``common.model.fields``). Reading is as Go's: unknown keys are
-ignored, keys match in any case when not exactly, ``null`` is the default. Writing leaves out what is None, an empty
+ignored, keys match in any case when not exactly, ``null`` is the default, and so is "" where only certain words are
+allowed. Writing leaves out what is None, an empty
 string or list, or False; numbers and ``Labels`` always stand.
 """
 
@@ -22,6 +23,8 @@ _Parse = Callable[[Any, str], Any]
 _Render = Callable[[Any], Any]
 
 NANOSECONDS = 1_000_000_000
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+"""Whole numbers of the API are Go's int64."""
 ZERO_TIME = "0001-01-01T00:00:00Z"
 _ACRONYMS = {"id": "ID", "ip": "IP", "os": "OS", "dns": "DNS"}
 
@@ -168,9 +171,24 @@ def _plain_parser(kind: type) -> _Parse:
             return int(raw)
         if type(raw) is not kind:
             raise _fault(where, words.get(kind, kind.__name__), raw)
+        if isinstance(raw, int) and not INT64_MIN <= raw <= INT64_MAX:
+            raise InvalidInputError(f"invalid value for {where}: {raw} is out of range")
+        if isinstance(raw, str) and not _is_text(raw):
+            raise InvalidInputError(f"invalid value for {where}: not valid Unicode text")
         return raw
 
     return plain
+
+
+def _is_text(raw: str) -> bool:
+    """False for half a surrogate pair, which JSON can spell and nothing else can carry."""
+    if raw.isascii():
+        return True
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unit_parser(unit: str) -> _Parse:
@@ -261,14 +279,21 @@ def _union_parser(args: tuple[Any, ...]) -> _Parse:
     return one_of
 
 
+def _is_word(hint: Any) -> bool:  # noqa: ANN401
+    return isinstance(hint, type) and issubclass(hint, Enum)
+
+
 def _dataclass_parser(kind: Any) -> _Parse:  # noqa: ANN401
     by_key: dict[str, tuple[str, _Parse]] = {}
     by_lower: dict[str, tuple[str, _Parse]] = {}
+    words: set[str] = set()
 
     def prepare() -> None:
         hints = typing.get_type_hints(kind, include_extras=True)
         for field in dataclasses.fields(kind):
             entry = (field.name, _parser(hints[field.name]))
+            if _is_word(hints[field.name]):
+                words.add(field.name)
             by_key[json_name(field)] = entry
             by_lower[json_name(field).lower()] = entry
 
@@ -282,7 +307,11 @@ def _dataclass_parser(kind: Any) -> _Parse:  # noqa: ANN401
             for key in raw
             if raw[key] is not None
         )
-        given = {entry[0]: entry[1](raw[key], f"{where}.{key}") for entry, key in known if entry}
+        given = {
+            entry[0]: entry[1](raw[key], f"{where}.{key}")
+            for entry, key in known
+            if entry and not (raw[key] == "" and entry[0] in words)
+        }
         try:
             return kind(**given)
         except TypeError:

@@ -27,8 +27,8 @@ def engine_application(routes: Iterable[web.RouteDef], *, server: str) -> web.Ap
     application = web.Application(middlewares=[_answer_errors, _check_version])
     for route in routes:
         for prefix in ("", r"/v{api_version:\d+\.\d+}"):
-            application.router.add_route(
-                route.method, prefix + route.path, route.handler, **route.kwargs
+            web.RouteDef(route.method, prefix + route.path, route.handler, route.kwargs).register(
+                application.router
             )
 
     async def headers(_request: web.Request, response: web.StreamResponse) -> None:

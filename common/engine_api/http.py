@@ -1,15 +1,18 @@
 """Reading requests and writing answers: what the handlers of both halves use."""
 
 import json
+import re
 from typing import Any
 
 from aiohttp import web
 
 from common.engine_api.filters import Filters, parse_filters
+from common.engine_json import from_rfc3339
 from common.errors import InvalidInputError, TooLargeError
 
-MAX_JSON_BODY_BYTES = 16 * 1024 * 1024
-"""A request's JSON; larger ones are refused (413) having read no more than this."""
+MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
+"""A request's JSON; larger ones are refused (413) having read no more than this. Parsed, it may take 25 times that."""
+_UNIX_TIME = re.compile(r"-?\d{1,12}(\.\d{1,9})?")
 _TRUE = frozenset({"1", "true", "True", "TRUE", "t", "T", "yes"})
 _FALSE = frozenset({"", "0", "false", "False", "FALSE", "f", "F", "no", "none"})
 
@@ -19,8 +22,12 @@ async def read_json(request: web.Request) -> Any:  # noqa: ANN401
 
     Raises:
         TooLargeError: more than ``MAX_JSON_BODY_BYTES``.
-        InvalidInputError: not JSON.
+        InvalidInputError: not JSON, or sent as something else.
     """
+    if "Content-Type" in request.headers and request.content_type != "application/json":
+        raise InvalidInputError(
+            f"unsupported Content-Type header ({request.content_type}): must be 'application/json'"
+        )
     body = bytearray()
     if request.content_length is not None and request.content_length > MAX_JSON_BODY_BYTES:
         raise TooLargeError(f"request body too large: over {MAX_JSON_BODY_BYTES} bytes")
@@ -31,9 +38,13 @@ async def read_json(request: web.Request) -> Any:  # noqa: ANN401
     if not body.strip():
         return None
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"invalid JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def json_response(value: Any, *, status: int = 200) -> web.Response:  # noqa: ANN401
@@ -79,6 +90,23 @@ def integer(request: web.Request, name: str, *, default: int | None = None) -> i
     except ValueError:
         raise InvalidInputError(
             f"invalid value {text!r} for parameter {name}: not a number"
+        ) from None
+
+
+def moment(request: web.Request, name: str) -> float | None:
+    """A moment of the query string: Unix seconds with or without a fraction, or RFC 3339; None when absent.
+
+    Raises:
+        InvalidInputError: neither.
+    """
+    text = request.query.get(name, "")
+    if text == "":
+        return None
+    try:
+        return float(text) if _UNIX_TIME.fullmatch(text) else from_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            f"invalid value {text!r} for parameter {name}", hint="a Unix time or RFC 3339"
         ) from None
 
 

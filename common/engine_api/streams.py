@@ -2,7 +2,7 @@
 
 import struct
 
-STDIN, STDOUT, STDERR = 0, 1, 2
+STDIN, STDOUT, STDERR, SYSTEM_ERROR = 0, 1, 2, 3
 _HEADER = struct.Struct(">BxxxI")
 
 
