@@ -116,3 +116,6 @@ class Task(Stored):
     job_iteration: int | None = None
     service_labels: Mapping[str, str] = field(default_factory=dict)
     """Copied from the service when the task is created, for ``{{.Service.Labels.…}}`` in its spec."""
+    running_at: Timestamp = 0.0
+    """When a manager recorded that it runs; 0.0 until then. Written by the store with the first observation of
+    RUNNING, and kept: an update tells by it how long a task ran that has ended since."""

@@ -87,7 +87,8 @@ class ObserveTask:
     """Records what the agent of ``node_id`` saw.
 
     Changes nothing when the task is gone or another node's, or when the status is of a lower state or (in the same
-    state) equal to what is stored. ``applied_at`` is set to the entry's time.
+    state) equal to what is stored. ``applied_at`` is set to the entry's time, and so is ``Task.running_at`` when the
+    task is first seen RUNNING.
     """
 
     task_id: str
