@@ -1,11 +1,11 @@
 """What the local engine needs of the rest of the worker, and no more."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from common.model.container_spec import HealthConfig, Mount
-from worker.containers.record import Attachment
+from common.model.container_spec import Mount
+from worker.images.resolved import ResolvedImage
+from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, ExecResult, Exit
 
 
@@ -53,24 +53,6 @@ class Runtime(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedImage:
-    """An image ready to be run from."""
-
-    id: str
-    """"sha256:…" of its config."""
-    layers: tuple[str, ...]
-    """Directories of the host, topmost first, ready for overlayfs."""
-    entrypoint: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    working_dir: str = ""
-    user: str = ""
-    stop_signal: str = ""
-    volumes: tuple[str, ...] = ()
-    healthcheck: HealthConfig | None = None
-
-
 class Images(Protocol):
     """The node's images (``worker.images.store`` is it)."""
 
@@ -94,25 +76,13 @@ class Images(Protocol):
 class Networks(Protocol):
     """The node's networks (``worker.network.node_network`` is it)."""
 
-    async def attach(self, container_id: str) -> "Sandbox":
+    async def attach(self, container_id: str) -> Sandbox:
         """Gives the container a namespace on the default bridge; the same again gives the same."""
         ...
 
     async def detach(self, container_id: str) -> None:
         """Takes its namespace, links and address away; may be called again."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sandbox:
-    """A container's network."""
-
-    namespace: str
-    """Path of the network namespace."""
-    attachment: Attachment
-    nameservers: tuple[str, ...]
-    """For /etc/resolv.conf: the host's, without loopback ones."""
-    search: tuple[str, ...] = ()
 
 
 class Volumes(Protocol):

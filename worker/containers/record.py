@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from common.model.container_spec import ContainerSpec, Driver
+from common.model.container_spec import ContainerSpec, Driver, HealthConfig
 from common.model.fields import Timestamp
 from common.model.resources import ResourceRequirements
+from worker.network.attachment import Attachment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +67,6 @@ class HealthStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
-    """The container's place on its network."""
-
-    network: str = "bridge"
-    address: str = ""
-    """"" without a network of its own."""
-    prefix_length: int = 0
-    gateway: str = ""
-    mac_address: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MountPoint:
     """A mount as made (Engine API ``MountPoint``)."""
 
@@ -112,3 +101,5 @@ class Container:
     health: HealthStatus = field(default_factory=HealthStatus)
     attachment: Attachment = field(default_factory=Attachment)
     mounts: tuple[MountPoint, ...] = ()
+    healthcheck: HealthConfig | None = None
+    """The check that applies, inherited from the image where the spec is silent; None when there is none."""
