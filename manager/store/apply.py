@@ -235,8 +235,15 @@ def _observe(draft: _Draft, change: ObserveTask) -> None:
     if old is None or old.node_id != change.node_id or seen.state < old.status.state:
         return
     status = changed(seen, applied_at=old.status.applied_at)
-    if status != old.status:
-        _write(draft, old, status=changed(seen, applied_at=draft.at))
+    if status == old.status:
+        return
+    runs_first = seen.state is TaskState.RUNNING and not old.running_at
+    _write(
+        draft,
+        old,
+        status=changed(seen, applied_at=draft.at),
+        running_at=draft.at if runs_first else old.running_at,
+    )
 
 
 def _task_at(draft: _Draft, task_id: str, basis: int, state: TaskState | None) -> Task:
