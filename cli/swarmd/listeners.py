@@ -54,6 +54,9 @@ class Listeners:
     async def stop(self) -> None:
         """Takes no more requests; those under way get ``SHUTDOWN_SECONDS``."""
         await self._runner.cleanup()
+        self._remove_sockets()
+
+    def _remove_sockets(self) -> None:
         for address in self._options.listeners:
             if address.startswith("unix://"):
                 Path(address.removeprefix("unix://")).unlink(missing_ok=True)
