@@ -230,7 +230,8 @@ class Host:
         """Deploys the example's service and waits until it has converged."""
         self.ctl(
             "service", "create", "--name", "hello", "--detach", "--publish", "8080:80",
-            "--env", "REPLICA={{.Task.Slot}}", "--update-order", "start-first", "--restart-delay", "100ms", *arguments, f"hello:{version}",
+            "--env", "REPLICA={{.Task.Slot}}", "--update-order", "start-first",
+            "--restart-delay", "100ms", *arguments, f"hello:{version}",
         )  # fmt: skip
         self.wait_running("hello")
 
