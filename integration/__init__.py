@@ -1,1 +1,0 @@
-"""Tests with real containers on real (network-namespace) hosts. They need root."""

@@ -1,1 +1,0 @@
-"""The model to Docker's JSON, one noun per file."""

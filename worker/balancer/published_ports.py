@@ -1,0 +1,256 @@
+"""The node's published ports: kernel rules for traffic from elsewhere, open doors for what rules cannot rewrite."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Protocol as Interface
+from typing import Self, TypeVar
+
+from common.clock import Clock
+from common.errors import SystemFailureError
+from common.model.endpoint import PortConfig, Protocol
+from worker.balancer.reservations import take
+from worker.balancer.rules import CHAIN_PREFIX, Key, Table, base_rules, difference
+from worker.balancer.table import Backend, PortFault, PublishedPort
+from worker.balancer.tcp_door import TcpDoor
+from worker.balancer.udp_door import UdpDoor
+from worker.kernel import conntrack
+from worker.kernel.netfilter import TABLE, Netfilter
+
+T = TypeVar("T")
+
+HANDED_ON_MAX = 1024
+"""Connections that swarmd itself hands on at once, of all ports; further ones wait in the backlog."""
+DRAIN_LOOK_SECONDS = 0.01
+DRAIN_LOOK_SECONDS_MAX = 0.1
+"""Between two looks at a backend's connections, longer and longer."""
+_QUIET_LOOKS = 2
+"""Looks in a row that must find none: a packet that was on its way through the rules is tracked by the second."""
+
+_log = logging.getLogger(__name__)
+
+
+class Door(Interface):
+    """How swarmd serves what arrives at a port's own sockets."""
+
+    def lead_to(self, backends: Sequence[Backend]) -> None:
+        """From now on, new connections go to these only."""
+        ...
+
+    def live(self, backend: Backend) -> int:
+        """How many connections to a backend are under way."""
+        ...
+
+    def close(self) -> None:
+        """Gives the port up."""
+        ...
+
+
+class PublishedPorts:
+    """Implements ``worker.agent.ports.PublishedPorts``; an async context, on whose exit the kernel's rules stay."""
+
+    def __init__(self, netfilter: Netfilter, clock: Clock) -> None:
+        self._netfilter = netfilter
+        self._clock = clock
+        self._doors: dict[Key, Door] = {}
+        self._wanted: Table = {}
+        self._led_to: Table = {}
+        """Where the doors lead."""
+        self._in_kernel: Table | None = None
+        """None: not known, so that everything is made anew."""
+        self._turn = asyncio.Lock()
+        self._places = asyncio.Semaphore(HANDED_ON_MAX)
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="balancer")
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for door in self._doors.values():
+            door.close()
+        self._doors.clear()
+        for task in self._tasks:
+            task.cancel()
+        try:
+            if (
+                kind is asyncio.CancelledError
+            ):  # It may be the group's own, when one of its tasks failed.
+                await self._group.__aexit__(kind, error, trace)
+            else:
+                await self._group.__aexit__(None, None, None)
+        finally:
+            self._thread.shutdown()
+
+    async def sync(self, wanted: Sequence[PublishedPort]) -> Sequence[PortFault]:
+        """Makes the node publish exactly these; ports reserved before and not among them are given up.
+
+        When it returns, new connections go only to the given backends; established ones live on.
+
+        Returns:
+            What could not be published, and why.
+
+        Raises:
+            SystemFailureError: the kernel refused; the next call makes everything anew.
+        """
+        async with self._turn:
+            return await self._make(merged(wanted))
+
+    async def reserve(self, ports: Sequence[PortConfig]) -> Sequence[PortFault]:
+        """Holds these ports ahead of their first backend: until then connections to them are refused.
+
+        They are given up by the next ``sync`` that does not want them.
+        """
+        asked = {
+            (port.protocol, port.published_port): PublishedPort(
+                protocol=port.protocol, port=port.published_port
+            )
+            for port in ports
+            if port.published_port
+        }
+        async with self._turn:
+            faults = await self._make({**asked, **self._wanted})
+        return [fault for fault in faults if (fault.protocol, fault.port) in asked]
+
+    async def drained(self, backends: Collection[Backend], *, limit_seconds: float) -> bool:
+        """Waits until no TCP connection to these backends is under way; says whether that came before the limit.
+
+        For backends that ``sync`` has taken out: their connections become fewer only.
+        """
+        deadline = self._clock.monotonic() + limit_seconds
+        pause, quiet = DRAIN_LOOK_SECONDS, 0
+        while True:
+            live = await self._live(backends)
+            quiet = quiet + 1 if live == 0 else 0
+            if quiet == _QUIET_LOOKS:
+                return True
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                return False
+            await self._clock.sleep(min(pause, left))
+            pause = DRAIN_LOOK_SECONDS if quiet else min(pause * 2, DRAIN_LOOK_SECONDS_MAX)
+
+    async def _live(self, backends: Collection[Backend]) -> int:
+        handed_on = sum(door.live(backend) for door in self._doors.values() for backend in backends)
+        if handed_on:
+            return handed_on
+        return await self._do(
+            lambda: sum(
+                conntrack.count_live_tcp(backend.address, backend.port) for backend in backends
+            )
+        )
+
+    async def _make(self, wanted: Table) -> Sequence[PortFault]:
+        faults = self._open_doors(wanted)
+        self._wanted = wanted
+        await self._write({key: port for key, port in wanted.items() if key in self._doors})
+        before = _udp_backends(self._led_to)
+        for key, port in wanted.items():
+            if key in self._doors:
+                self._doors[key].lead_to(port.backends)
+        for key in self._doors.keys() - wanted.keys():
+            self._doors.pop(key).close()
+        self._led_to = wanted
+        await self._forget_flows(before - _udp_backends(wanted))
+        return faults
+
+    def _open_doors(self, wanted: Iterable[Key]) -> Sequence[PortFault]:
+        faults: list[PortFault] = []
+        for key in wanted:
+            if key in self._doors:
+                continue
+            try:
+                self._doors[key] = self._open(*key)
+            except OSError as error:
+                faults.append(_fault(key, error))
+        return faults
+
+    def _open(self, protocol: Protocol, port: int) -> Door:
+        listeners = take(protocol, port)
+        if protocol is Protocol.UDP:
+            return UdpDoor(listeners, self._clock)
+        return TcpDoor(listeners, self._start, self._places)
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _write(self, table: Table) -> None:
+        present = self._in_kernel
+        self._in_kernel = (
+            None  # Not known while the kernel is at it, nor when it refused or we are cancelled.
+        )
+        await self._do(lambda: self._transact(present, table))
+        self._in_kernel = table
+
+    def _transact(self, present: Table | None, table: Table) -> None:
+        if present is None:
+            self._netfilter.run(f"add table {TABLE}")
+            stale = [name for name in self._netfilter.chains() if name.startswith(CHAIN_PREFIX)]
+            self._netfilter.run(base_rules(TABLE, stale) + difference(TABLE, {}, table))
+        elif commands := difference(TABLE, present, table):
+            self._netfilter.run(commands)
+
+    async def _forget_flows(self, backends: Collection[Backend]) -> None:
+        """A client of UDP that keeps sending would be led to a backend taken out, for as long as it keeps sending."""
+        for backend in backends:
+            try:
+                await self._do(partial(conntrack.forget_udp, backend.address, backend.port))
+            except SystemFailureError as error:
+                _log.warning(
+                    "UDP flows to a removed backend stay until they fall silent",
+                    extra={"backend": backend, "reason": error},
+                )
+
+    async def _do(self, job: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, job)
+        except OSError as error:
+            raise SystemFailureError(f"the host's network refused: {error}") from error
+
+
+def merged(ports: Iterable[PublishedPort]) -> Table:
+    """Ports by protocol and number, backends in one order, each once: the same wish is the same value."""
+    backends: dict[Key, set[Backend]] = {}
+    for port in ports:
+        backends.setdefault((port.protocol, port.port), set()).update(port.backends)
+    return {
+        (protocol, number): PublishedPort(
+            protocol=protocol, port=number, backends=tuple(sorted(found))
+        )
+        for (protocol, number), found in backends.items()
+    }
+
+
+def _udp_backends(table: Table) -> frozenset[Backend]:
+    return frozenset(
+        backend
+        for (protocol, _), port in table.items()
+        if protocol is Protocol.UDP
+        for backend in port.backends
+    )
+
+
+def _fault(key: Key, error: OSError) -> PortFault:
+    protocol, port = key
+    taken = error.errno == errno.EADDRINUSE
+    reason = (
+        f"port {port}/{protocol.value} is already in use on this host"
+        if taken
+        else f"port {port}/{protocol.value} cannot be published: {error.strerror}"
+    )
+    return PortFault(protocol=protocol, port=port, reason=reason)
