@@ -1,0 +1,318 @@
+"""System calls that Python's standard library lacks: each a small typed function that raises OSError with a message.
+
+The supervisor imports this, so it imports little itself. ``PyDLL`` keeps the interpreter's lock during a call: the
+process has one thread, and a child of ``clone`` must find the lock held as its parent did.
+"""
+
+import ctypes
+import os
+import struct
+
+_LIBC = ctypes.PyDLL(None, use_errno=True)
+_LIBC.syscall.restype = ctypes.c_long
+_LIBC.mount.argtypes = (
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+)
+_LIBC.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+_LIBC.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_LIBC.signal.restype = ctypes.c_void_p
+
+# Numbers above 423 are the same on every architecture.
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_PIDFD_OPEN = 434
+_SYS_CLONE3 = 435
+_SYS_CLOSE_RANGE = 436
+_SYS_OPENAT2 = 437
+_SYS_MOUNT_SETATTR = 442
+_SYS_BPF = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, -1)
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+_CLONE_INTO_CGROUP = 0x200000000
+_SIGCHLD = 17
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+MNT_DETACH = 2
+
+MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_NOSUID = 2
+MOUNT_ATTR_NODEV = 4
+MOUNT_ATTR_NOEXEC = 8
+
+AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 0x04
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
+
+SIGNALS_MAX = 64
+_SIG_BLOCK = 0
+_SIG_SETMASK = 2
+_SIGSET_BYTES = 128
+_SFD_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK
+SIGNALFD_RECORD_BYTES = 128
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_SET_NAME = 15
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3 = 0x20080522
+
+BPF_PROG_LOAD = 5
+BPF_PROG_ATTACH = 8
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def clone(flags: int, *, cgroup_fd: int = -1) -> int:
+    """Forks into new namespaces: 0 in the child, the child's pid in the parent.
+
+    ``cgroup_fd`` is a directory of the unified hierarchy that the child is born in.
+    """
+    flags |= 0 if cgroup_fd < 0 else _CLONE_INTO_CGROUP
+    arguments = struct.pack("<11Q", flags, 0, 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, max(cgroup_fd, 0))
+    return _check(_LIBC.syscall(_SYS_CLONE3, arguments, ctypes.c_size_t(len(arguments))), "clone3")
+
+
+def pidfd_open(pid: int) -> int:
+    """A descriptor that stands for a process."""
+    return _check(_LIBC.syscall(_SYS_PIDFD_OPEN, pid, 0), "pidfd_open")
+
+
+def setns(fd: int, kinds: int) -> None:
+    """Enters namespaces: of a namespace file, or of the process that a pidfd stands for."""
+    _check(_LIBC.setns(fd, kinds), "setns")
+
+
+def unshare(kinds: int) -> None:
+    """Leaves namespaces for new ones."""
+    _check(_LIBC.unshare(kinds), "unshare")
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """Closes all descriptors from ``first`` to ``last``."""
+    _check(
+        _LIBC.syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0),
+        "close_range",
+    )
+
+
+def sethostname(name: bytes) -> None:
+    """Names this uts namespace."""
+    _check(_LIBC.sethostname(name, ctypes.c_size_t(len(name))), "sethostname")
+
+
+def _prctl(what: str, option: int, argument: int) -> int:
+    return _check(_LIBC.prctl(option, argument, 0, 0, 0), what)
+
+
+def die_with_parent(signal_number: int) -> None:
+    """The kernel sends this signal when the parent dies."""
+    _prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, signal_number)
+
+
+def make_undumpable() -> None:
+    """Closes this process's memory, executable and environment to others of the same user, until it execs."""
+    _prctl("PR_SET_DUMPABLE", _PR_SET_DUMPABLE, 0)
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children."""
+    _prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_process_name(name: bytes) -> None:
+    """What ``ps`` calls this process (15 bytes)."""
+    buffer = ctypes.create_string_buffer(name)
+    _prctl("PR_SET_NAME", _PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def set_no_new_privileges() -> None:
+    """No program started from here on can gain privileges."""
+    _prctl("PR_SET_NO_NEW_PRIVS", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def keep_capabilities_over_setuid() -> None:
+    """A change of user keeps the permitted set."""
+    _prctl("PR_SET_KEEPCAPS", _PR_SET_KEEPCAPS, 1)
+
+
+def bounding_has(capability: int) -> bool:
+    """Whether a capability can still be had; False also for one that the kernel does not know."""
+    return int(_LIBC.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0)) == 1
+
+
+def bounding_drop(capability: int) -> None:
+    """No program started from here on can have this capability."""
+    _prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, capability)
+
+
+def set_capabilities(*, effective: int, permitted: int, inheritable: int) -> None:
+    """Sets this process's capability sets."""
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    low = [bits & 0xFFFFFFFF for bits in (effective, permitted, inheritable)]
+    high = [bits >> 32 for bits in (effective, permitted, inheritable)]
+    words = (*low, *high)
+    _check(_LIBC.capset(header, struct.pack("<6I", *words)), "capset")
+
+
+# -- signals ---------------------------------------------------------------------------------------
+
+
+def _signal_set(numbers: tuple[int, ...]) -> bytes:
+    bits = 0
+    for number in numbers:
+        bits |= 1 << (number - 1)
+    return bits.to_bytes(_SIGSET_BYTES, "little")
+
+
+def block_signals(numbers: tuple[int, ...]) -> None:
+    """Lets signals wait until they are read."""
+    _check(_LIBC.sigprocmask(_SIG_BLOCK, _signal_set(numbers), None), "sigprocmask")
+
+
+def unblock_all_signals() -> None:
+    """No signal waits any longer."""
+    _check(_LIBC.sigprocmask(_SIG_SETMASK, _signal_set(()), None), "sigprocmask")
+
+
+def signalfd(numbers: tuple[int, ...]) -> int:
+    """A non-blocking descriptor from which blocked signals are read; ``signal_numbers`` decodes them."""
+    return _check(_LIBC.signalfd(-1, _signal_set(numbers), _SFD_FLAGS), "signalfd")
+
+
+def signal_numbers(records: bytes) -> list[int]:
+    """The signals in what was read from a signalfd."""
+    return [
+        int.from_bytes(records[start : start + 4], "little")
+        for start in range(0, len(records), SIGNALFD_RECORD_BYTES)
+    ]
+
+
+def wait_for_signal(numbers: tuple[int, ...]) -> int:
+    """Waits until one of some blocked signals comes."""
+    number = ctypes.c_int(0)
+    _LIBC.sigwait(_signal_set(numbers), ctypes.byref(number))
+    return number.value
+
+
+def ignore_signal(number: int) -> None:
+    """The signal does nothing from here on."""
+    _LIBC.signal(number, ctypes.c_void_p(1))
+
+
+def default_signal(number: int) -> None:
+    """The signal does what the kernel does by default."""
+    _LIBC.signal(number, ctypes.c_void_p(0))
+
+
+# -- mounts ----------------------------------------------------------------------------------------
+
+
+def mount(source: str, target: str, filesystem: str, flags: int = 0, options: str = "") -> None:
+    """Mounts a file system, or changes one that is."""
+    result = _LIBC.mount(
+        os.fsencode(source), os.fsencode(target), filesystem.encode(), flags, os.fsencode(options)
+    )
+    _check(result, f"mount {filesystem or source} on {target}")
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """Unmounts, as umount2(2) does."""
+    _check(_LIBC.umount2(os.fsencode(target), flags), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Makes ``new`` the root and puts the former one at ``old``."""
+    _check(_LIBC.pivot_root(os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def open_tree(path: str, *, recursive: bool) -> int:
+    """A detached copy of the mount at a path, with those below it when ``recursive``."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    result = _LIBC.syscall(_SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
+    return _check(result, f"open_tree {path}")
+
+
+def move_mount(tree_fd: int, target_fd: int) -> None:
+    """Attaches a detached mount onto what a descriptor stands for."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    result = _LIBC.syscall(_SYS_MOVE_MOUNT, tree_fd, b"", target_fd, b"", ctypes.c_uint(flags))
+    _check(result, "move_mount")
+
+
+def set_mount(fd: int, *, attributes: int = 0, propagation: int = 0, recursive: bool) -> None:
+    """Sets attributes (MOUNT_ATTR_…) and propagation (MS_…) of the mount that a descriptor stands on."""
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    wanted = struct.pack("<4Q", attributes, 0, propagation, 0)
+    result = _LIBC.syscall(
+        _SYS_MOUNT_SETATTR, fd, b"", ctypes.c_uint(flags), wanted, ctypes.c_size_t(len(wanted))
+    )
+    _check(result, "mount_setattr")
+
+
+def openat2(directory_fd: int, path: str, flags: int, resolve: int) -> int:
+    """open(2) with a say in how the path may be walked (RESOLVE_…)."""
+    how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, resolve)
+    result = _LIBC.syscall(
+        _SYS_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.c_size_t(len(how))
+    )
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return int(result)
+
+
+# -- bpf -------------------------------------------------------------------------------------------
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """One command to the kernel's eBPF; the answer is often a descriptor."""
+    buffer = ctypes.create_string_buffer(attributes, 128)
+    return _check(_LIBC.syscall(_SYS_BPF, command, buffer, 128), "bpf")
+
+
+def address_of(buffer: "ctypes.Array[ctypes.c_char]") -> int:
+    """Where a buffer lies, for structures that hold pointers."""
+    return ctypes.addressof(buffer)
+
+
+def text_buffer(content: bytes) -> "ctypes.Array[ctypes.c_char]":
+    """A buffer of bytes that stays where it is."""
+    return ctypes.create_string_buffer(content, len(content))

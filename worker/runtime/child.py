@@ -1,0 +1,179 @@
+"""What a forked child does until it is a container's program. Nothing here returns to the supervisor's code."""
+
+import os
+import resource
+
+from worker.kernel import syscalls
+from worker.runtime.process import REPORT_FD, close_descriptors, execute, take_on
+from worker.runtime.refusal import SYSTEM, Refusal, describe
+from worker.runtime.rootfs import enter_rootfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Never
+
+    from worker.kernel.cgroupfs import Entrance
+    from worker.runtime.orders import ProcessOrder, StartOrder
+
+FAILURE_CODE = 127
+SIGNALLED = 128
+_SIGKILL = 9
+_SIGCHLD = 17
+_SIGHUP = 1
+_SIGINT = 2
+_SIGPIPE = 13
+_SIGTERM = 15
+_SIGTTIN = 21
+_SIGTTOU = 22
+_SIGXFSZ = 25
+IGNORED_BY_SUPERVISOR = (_SIGHUP, _SIGINT, _SIGPIPE, _SIGXFSZ)
+"""An ignored signal stays ignored over exec, so a child must put these back."""
+_FORWARDED = tuple(
+    number for number in range(1, syscalls.SIGNALS_MAX + 1) if number not in (9, 19, 32, 33)
+)
+
+
+class Surroundings:
+    """What a child is given besides its order: descriptors, all closed once they have served."""
+
+    __slots__ = ("entrance", "namespace_fd", "nofile", "report_fd", "shown", "stdio")
+
+    def __init__(
+        self,
+        *,
+        entrance: "Entrance",
+        namespace_fd: int,
+        stdio: tuple[int, int, int],
+        report_fd: int,
+        nofile: tuple[int, int],
+        shown: tuple[str, ...],
+    ) -> None:
+        self.entrance = entrance
+        self.namespace_fd = namespace_fd
+        """A network namespace to join, or -1; for a further process, a pidfd of the first."""
+        self.stdio = stdio
+        self.report_fd = report_fd
+        self.nofile = nofile
+        """RLIMIT_NOFILE as it was before the supervisor raised its own."""
+        self.shown = shown
+
+
+def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
+    """Runs as pid 1 of new namespaces."""
+
+    def steps() -> None:
+        _leave_supervisor(order["process"], around)
+        if around.namespace_fd >= 0:
+            syscalls.setns(around.namespace_fd, syscalls.CLONE_NEWNET)
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+        if order["hostname"]:
+            syscalls.sethostname(order["hostname"].encode())
+        enter_rootfs(order, around.shown)
+        report_fd = close_descriptors(around.report_fd)
+        program = take_on(order["process"])
+        if order["init"]:
+            _watch_over(lambda: execute(program, report_fd), report_fd)
+        execute(program, report_fd)
+
+    _or_report(steps, around.report_fd)
+
+
+def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Never":
+    """Runs in the namespaces of a container that runs; it is born in its pid namespace already."""
+
+    def steps() -> None:
+        _leave_supervisor(order, around)
+        kinds = (
+            syscalls.CLONE_NEWNS
+            | syscalls.CLONE_NEWUTS
+            | syscalls.CLONE_NEWIPC
+            | syscalls.CLONE_NEWNET
+            | syscalls.CLONE_NEWCGROUP
+        )
+        syscalls.setns(around.namespace_fd, kinds)
+        report_fd = close_descriptors(around.report_fd)
+        execute(take_on(order), report_fd)
+
+    _or_report(steps, around.report_fd)
+
+
+def _or_report(steps: "Callable[[], None]", report_fd: int) -> "Never":
+    """Does the steps; when they fail, says why and ends."""
+    try:
+        steps()
+    except Refusal as refusal:
+        _report(report_fd, refusal)
+    except BaseException as error:  # noqa: BLE001 - a child must never run on as its parent
+        _report(report_fd, Refusal(SYSTEM, describe(error)))
+    finally:
+        os._exit(FAILURE_CODE)
+
+
+def _report(report_fd: int, refusal: Refusal) -> None:
+    for fd in (report_fd, REPORT_FD):
+        try:
+            os.write(fd, refusal.encode())
+        except OSError:
+            continue
+        else:
+            return
+
+
+def _leave_supervisor(process: "ProcessOrder", around: Surroundings) -> None:
+    """Into its groups and its session, with standard streams, signals and limits of its own."""
+    syscalls.make_undumpable()
+    syscalls.die_with_parent(_SIGKILL)
+    around.entrance.join()
+    os.setsid()
+    for number, fd in enumerate(around.stdio):
+        os.dup2(fd, number)
+    for number in (*IGNORED_BY_SUPERVISOR, _SIGTERM):
+        syscalls.default_signal(number)
+    syscalls.unblock_all_signals()
+    resource.setrlimit(resource.RLIMIT_NOFILE, around.nofile)
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, str(process["oom_score_adj"]).encode())
+    os.close(fd)
+
+
+# -- --init ----------------------------------------------------------------------------------------
+
+
+def _watch_over(program: "Callable[[], Never]", report_fd: int) -> "Never":
+    """As pid 1: runs the program as a child, hands on signals, buries orphans, and ends as the program does."""
+    syscalls.make_undumpable()
+    syscalls.set_process_name(b"init")
+    syscalls.block_signals(_FORWARDED)
+    pid = syscalls.clone(0)
+    if pid == 0:
+        syscalls.unblock_all_signals()
+        _or_report(program, report_fd)
+    os.close(report_fd)
+    while True:
+        number = syscalls.wait_for_signal(_FORWARDED)
+        if number == _SIGCHLD:
+            _bury(pid)
+        elif number not in (_SIGTTIN, _SIGTTOU):
+            _hand_on(pid, number)
+
+
+def _bury(first: int) -> None:
+    """Reaps all that ended; ends when the program did."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            os._exit(0)
+        if pid == 0:
+            return
+        if pid == first:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else SIGNALLED - code)
+
+
+def _hand_on(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,98 @@
+"""What a supervisor hands to the one that it becomes by executing a newer program in its own place.
+
+Its children stay its children and its descriptors stay open, so all that is needed is which is which.
+"""
+
+import marshal
+import os
+
+from worker.kernel import syscalls
+from worker.runtime.held import Held, Stream
+from worker.runtime.output import LogFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_VERSION = 1
+_MARSHAL_VERSION = 2
+_READ_BYTES = 1 << 20
+
+
+class Kept:
+    """What the supervisor itself hands on."""
+
+    __slots__ = ("lock_fd", "nofile", "socket_fd")
+
+    def __init__(self, lock_fd: int, socket_fd: int, nofile: tuple[int, int]) -> None:
+        self.lock_fd = lock_fd
+        self.socket_fd = socket_fd
+        self.nofile = nofile
+        """RLIMIT_NOFILE as containers get it."""
+
+
+def write_handover(held: "Iterable[Held]", kept: Kept) -> int:
+    """Puts everything into a nameless file in memory and lets it and all descriptors live over exec.
+
+    The answer is the file's descriptor.
+    """
+    containers = []
+    own = (kept.lock_fd, kept.socket_fd)
+    inherited = list(own)
+    for one in held:
+        streams = [(stream.name, stream.fd, stream.pending) for stream in one.streams]
+        inherited += [fd for _, fd, _ in streams if fd >= 0]
+        rule = one.log.rule if one.log is not None else ("", 0, 0)
+        containers.append((one.id, one.pid, dict(one.process), streams, rule))
+    memory = os.memfd_create("handover", 0)
+    os.write(memory, marshal.dumps((_VERSION, own, kept.nofile, containers), _MARSHAL_VERSION))
+    for fd in inherited:
+        os.set_inheritable(fd, True)  # noqa: FBT003 - the signature is Python's
+    return memory
+
+
+def read_handover(memory: int) -> tuple[list[Held], Kept]:
+    """The opposite of ``write_handover``, in the new program.
+
+    Raises:
+        OSError: it was written by a program that is not understood.
+    """
+    size = os.fstat(memory).st_size
+    content = b""
+    while len(content) < size:
+        content += os.pread(memory, _READ_BYTES, len(content))
+    version, own, nofile, containers = marshal.loads(content)  # noqa: S302 - our own memory
+    os.close(memory)
+    if version != _VERSION:
+        raise OSError(22, f"a handover of version {version} is not understood")
+    for fd in own:
+        os.set_inheritable(fd, False)  # noqa: FBT003
+    return [_read_container(item) for item in containers], Kept(own[0], own[1], nofile)
+
+
+def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
+    container_id, pid, process, streams, rule = item
+    held = Held(container_id, process)
+    held.pid = pid
+    held.streams = [Stream(name, fd, pending) for name, fd, pending in streams]
+    for stream in held.streams:
+        if stream.fd >= 0:
+            os.set_inheritable(stream.fd, False)  # noqa: FBT003
+    if rule[0]:
+        held.log = LogFile(*rule)
+    return held
+
+
+def seal_executable(arguments: list[str]) -> None:
+    """Starts this program again from a read-only mount of the interpreter that is nowhere in the file system.
+
+    Between fork and exec a container's process is this interpreter, and "/proc/self/exe" leads to it from inside:
+    through a read-only mount no container can overwrite the host's Python (as CVE-2019-5736 did to runc).
+    """
+    if os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY:
+        return
+    program = os.readlink("/proc/self/exe")
+    tree = syscalls.open_tree(program, recursive=False)
+    syscalls.set_mount(tree, attributes=syscalls.MOUNT_ATTR_RDONLY, recursive=False)
+    os.execve(tree, arguments, dict(os.environ))  # noqa: S606 - ourselves

@@ -1,0 +1,234 @@
+"""A bundle as the supervisor gets it: plain values, checked, nothing left to decide or to look up by name."""
+
+import resource
+from typing import TypedDict
+
+from common.errors import InvalidInputError, NotImplementedHereError
+from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits
+from worker.runtime.capabilities import UnknownCapabilityError, capability_mask
+
+HOST_NETWORK = "host"
+LAYERS_MAX = 128
+"""As Docker's; the kernel takes 500."""
+_HOSTNAME_MAX = 64
+
+_ULIMITS = {
+    "as": resource.RLIMIT_AS,
+    "core": resource.RLIMIT_CORE,
+    "cpu": resource.RLIMIT_CPU,
+    "data": resource.RLIMIT_DATA,
+    "fsize": resource.RLIMIT_FSIZE,
+    "locks": 10,
+    "memlock": resource.RLIMIT_MEMLOCK,
+    "msgqueue": resource.RLIMIT_MSGQUEUE,
+    "nice": resource.RLIMIT_NICE,
+    "nofile": resource.RLIMIT_NOFILE,
+    "nproc": resource.RLIMIT_NPROC,
+    "rss": resource.RLIMIT_RSS,
+    "rtprio": resource.RLIMIT_RTPRIO,
+    "rttime": 15,
+    "sigpending": resource.RLIMIT_SIGPENDING,
+    "stack": resource.RLIMIT_STACK,
+}
+
+_IPC_SYSCTLS = frozenset(
+    {
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    }
+)
+_MQUEUE_PREFIX = "fs.mqueue."
+_NETWORK_PREFIX = "net."
+
+_PROPAGATIONS = frozenset(
+    {"private", "rprivate", "slave", "rslave", "shared", "rshared", ""},
+)
+
+
+class ProcessOrder(TypedDict):
+    """What makes a process in a container, the first one or a further one."""
+
+    argv: list[str]
+    env: list[str]
+    cwd: str
+    user: str
+    groups: list[str]
+    capabilities: int
+    no_new_privileges: bool
+    ulimits: list[tuple[int, int, int]]
+    oom_score_adj: int
+
+
+class MountOrder(TypedDict):
+    """A mount inside the container; ``BundleMount`` says what its fields mean."""
+
+    target: str
+    source: str
+    read_only: bool
+    tmpfs_size_bytes: int
+    tmpfs_mode: int
+    propagation: str
+    recursive: bool
+
+
+class StartOrder(TypedDict):
+    """A container."""
+
+    id: str
+    process: ProcessOrder
+    lower: list[str]
+    upper: str
+    work: str
+    merged: str
+    root_read_only: bool
+    hostname: str
+    mounts: list[MountOrder]
+    network_namespace: str
+    sysctls: list[tuple[str, str]]
+    shm_bytes: int
+    init: bool
+    limits: dict[str, int]
+    log_path: str
+    log_max_bytes: int
+    log_max_files: int
+
+
+class ExecOrder(TypedDict):
+    """A further process in a container: the container's own process order with another program."""
+
+    id: str
+    argv: list[str]
+    timeout_ms: int
+    output_max_bytes: int
+
+
+def start_order(bundle: Bundle) -> StartOrder:
+    """Checks a bundle and puts it into plain values.
+
+    Raises:
+        InvalidInputError: it cannot be run.
+        NotImplementedHereError: it wants something that this runtime refuses.
+    """
+    _check_bundle(bundle)
+    return StartOrder(
+        id=bundle.id,
+        process=ProcessOrder(
+            argv=list(bundle.argv),
+            env=list(bundle.env),
+            cwd=bundle.cwd or "/",
+            user=bundle.user,
+            groups=list(bundle.groups),
+            capabilities=_mask(bundle.capabilities),
+            no_new_privileges=bundle.no_new_privileges,
+            ulimits=[_ulimit(name, *pair) for name, pair in sorted(bundle.ulimits.items())],
+            oom_score_adj=bundle.oom_score_adj,
+        ),
+        lower=list(bundle.rootfs.lower),
+        upper=bundle.rootfs.upper,
+        work=bundle.rootfs.work,
+        merged=bundle.rootfs.merged,
+        root_read_only=bundle.rootfs.read_only,
+        hostname=bundle.hostname,
+        mounts=[_mount_order(mount) for mount in bundle.mounts],
+        network_namespace=bundle.network_namespace,
+        sysctls=[_sysctl(bundle, name, value) for name, value in sorted(bundle.sysctls.items())],
+        shm_bytes=bundle.shm_bytes,
+        init=bundle.init,
+        limits=_limits(bundle.limits),
+        log_path=bundle.log.path,
+        log_max_bytes=bundle.log.max_bytes,
+        log_max_files=max(bundle.log.max_files, 1),
+    )
+
+
+def _check_bundle(bundle: Bundle) -> None:
+    if bundle.tty:
+        raise NotImplementedHereError("a container with a terminal (tty) cannot be run yet")
+    if not bundle.argv or not bundle.argv[0]:
+        raise InvalidInputError("no command specified")
+    if not bundle.rootfs.lower or len(bundle.rootfs.lower) > LAYERS_MAX:
+        count = len(bundle.rootfs.lower)
+        raise InvalidInputError(f"an image of {count} layers cannot be run: 1 to {LAYERS_MAX} can")
+    if len(bundle.hostname) > _HOSTNAME_MAX:
+        raise InvalidInputError(f"the hostname {bundle.hostname} is longer than {_HOSTNAME_MAX}")
+    if not bundle.cwd.startswith("/") and bundle.cwd:
+        raise InvalidInputError(f"the working directory {bundle.cwd} is not an absolute path")
+    for text in (*bundle.argv, *bundle.env, bundle.cwd, bundle.user, bundle.hostname):
+        if "\0" in text:
+            raise InvalidInputError("a null byte in command, environment, user or directory")
+    check_id(bundle.id)
+
+
+def check_id(container_id: str) -> None:
+    """Ids become names of files and control groups.
+
+    Raises:
+        InvalidInputError: it cannot be one.
+    """
+    plain = container_id.replace("-", "").replace("_", "").replace(".", "")
+    if not (plain.isascii() and plain.isalnum()) or container_id.startswith("."):
+        raise InvalidInputError(f"{container_id!r} is not a container's id")
+
+
+def _mask(names: frozenset[str]) -> int:
+    try:
+        return capability_mask(names)
+    except UnknownCapabilityError as error:
+        raise InvalidInputError(str(error)) from error
+
+
+def _ulimit(name: str, soft: int, hard: int) -> tuple[int, int, int]:
+    number = _ULIMITS.get(name)
+    if number is None:
+        raise InvalidInputError(f"invalid ulimit type: {name}")
+    if hard not in (-1, soft) and (soft > hard or soft == -1):
+        raise InvalidInputError(
+            f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+        )
+    return (number, soft, hard)
+
+
+def _sysctl(bundle: Bundle, name: str, value: str) -> tuple[str, str]:
+    """Only what belongs to the container's own namespaces, so that nothing of the host changes."""
+    in_network = name.startswith(_NETWORK_PREFIX)
+    if in_network and bundle.network_namespace == HOST_NETWORK:
+        raise InvalidInputError(f"sysctl '{name}' is not allowed in the host's network")
+    own = in_network or name.startswith(_MQUEUE_PREFIX) or name in _IPC_SYSCTLS
+    if not own or "/" in name or "" in name.split("."):
+        raise InvalidInputError(f"sysctl '{name}' is not allowed: it is not a container's own")
+    return (name, value)
+
+
+def _mount_order(mount: BundleMount) -> MountOrder:
+    if not mount.target.startswith("/") or mount.target.strip("/") == "":
+        raise InvalidInputError(f"invalid mount target {mount.target!r}: it must be absolute")
+    if mount.source and not mount.source.startswith("/"):
+        raise InvalidInputError(f"invalid mount source {mount.source!r}: it must be absolute")
+    if mount.propagation not in _PROPAGATIONS:
+        raise InvalidInputError(f"invalid mount propagation: {mount.propagation}")
+    return MountOrder(
+        target=mount.target,
+        source=mount.source,
+        read_only=mount.read_only,
+        tmpfs_size_bytes=mount.tmpfs_size_bytes,
+        tmpfs_mode=mount.tmpfs_mode,
+        propagation=mount.propagation,
+        recursive=mount.recursive,
+    )
+
+
+def _limits(limits: CgroupLimits) -> dict[str, int]:
+    return {
+        "cpu_quota_us": limits.cpu_quota_us,
+        "cpu_period_us": limits.cpu_period_us,
+        "memory_bytes": limits.memory_bytes,
+        "memory_swap_bytes": limits.memory_swap_bytes,
+        "memory_reservation_bytes": limits.memory_reservation_bytes,
+        "pids": limits.pids,
+    }

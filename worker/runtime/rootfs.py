@@ -1,0 +1,346 @@
+"""A container's file system, made by its first process: overlay, pivot, Docker's /proc, /sys and /dev, and mounts.
+
+The image is hostile. So the process makes the image's tree its own root before it resolves any path of it: from then
+on no symbolic link leads to the host. What comes from the host (sources of binds) is opened before, as detached
+mounts, and attached by descriptor. Targets are resolved by ``openat2``, which follows no magic link.
+"""
+
+import errno
+import os
+import stat
+
+from worker.kernel import syscalls
+from worker.kernel.syscalls import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_SHARED,
+    MS_SLAVE,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+)
+from worker.runtime.refusal import INVALID, SYSTEM, Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from worker.runtime.orders import MountOrder, StartOrder
+
+LINKS_MAX = 40
+_O_PATH = os.O_PATH
+_PROPAGATIONS = {"slave": MS_SLAVE, "shared": MS_SHARED, "private": MS_PRIVATE}
+
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+"""Docker's list: these tell too much of the host."""
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+"""Docker's list: these change the host."""
+
+_DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_DEVICE_LINKS = (
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+)
+_TTY_GROUP = 5
+
+
+def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
+    """Makes the container's tree and makes it this process's root. The process is alone in its mount namespace.
+
+    Raises:
+        Refusal: the image or a mount is not as it must be.
+        OSError: the kernel refused.
+    """
+    binds = [_detached(mount) for mount in order["mounts"]]
+    syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
+    _mount_overlay(order)
+    syscalls.pivot_root(".", ".")
+    syscalls.umount(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+    _mount_kernel_filesystems(order["shm_bytes"])
+    _mount_cgroups(v1_controllers)
+    for name, value in order["sysctls"]:
+        _write_sysctl(name, value)
+    _mask()
+    for mount, tree_fd in zip(order["mounts"], binds, strict=True):
+        _attach(mount, tree_fd)
+    make_directory(order["process"]["cwd"])
+    if order["root_read_only"]:
+        root = os.open("/", _O_PATH | os.O_CLOEXEC)
+        syscalls.set_mount(root, attributes=MOUNT_ATTR_RDONLY, recursive=False)
+        os.close(root)
+
+
+# -- root ------------------------------------------------------------------------------------------
+
+
+def _mount_overlay(order: "StartOrder") -> None:
+    """Mounts the layers and goes there.
+
+    The kernel takes one page of options, too little for the paths of a deep image. So the layers are named by their
+    descriptors, as seen from /proc/self/fd; no character of a path needs escaping then, either.
+    """
+    lower = [_open_directory(path) for path in order["lower"]]
+    upper, work = _open_directory(order["upper"]), _open_directory(order["work"])
+    layers = ":".join(map(str, lower))
+    options = f"lowerdir={layers},upperdir={upper},workdir={work}"
+    os.chdir("/proc/self/fd")
+    syscalls.mount("overlay", order["merged"], "overlay", 0, options)
+    os.chdir(order["merged"])
+    for fd in (*lower, upper, work):
+        os.close(fd)
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _mount_kernel_filesystems(shm_bytes: int) -> None:
+    strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    _mount_new("proc", "/proc", "proc", strict)
+    _mount_new("sysfs", "/sys", "sysfs", strict | MS_RDONLY)
+    _mount_new("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k")
+    os.umask(0)
+    for name, major, minor in _DEVICES:
+        os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    for name, target in _DEVICE_LINKS:
+        os.symlink(target, f"/dev/{name}")
+    pts = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP}"
+    _mount_new("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, pts)
+    _mount_new("shm", "/dev/shm", "tmpfs", strict, f"mode=1777,size={shm_bytes}")  # noqa: S108
+    _mount_new("mqueue", "/dev/mqueue", "mqueue", strict)
+    os.umask(0o022)
+
+
+def _mount_new(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Mounts onto a directory that must be one: a link here would be an image's trick."""
+    try:
+        os.mkdir(target, 0o755)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(target).st_mode):
+            raise Refusal(INVALID, f"{target} in the image is not a directory") from None
+    syscalls.mount(source, target, kind, flags, options)
+
+
+def _mount_cgroups(v1_controllers: tuple[str, ...]) -> None:
+    """Shows the container its own groups, to be read: the Java runtime and others look for their limits there."""
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    base = "/sys/fs/cgroup"
+    if not v1_controllers:
+        syscalls.mount("cgroup", base, "cgroup2", flags | MS_RDONLY)
+        return
+    syscalls.mount("tmpfs", base, "tmpfs", flags, "mode=755,size=64k")
+    for controllers in v1_controllers:
+        os.mkdir(f"{base}/{controllers}", 0o755)
+        syscalls.mount("cgroup", f"{base}/{controllers}", "cgroup", flags | MS_RDONLY, controllers)
+    syscalls.mount("", base, "", flags | MS_RDONLY | syscalls.MS_REMOUNT)
+
+
+def _write_sysctl(name: str, value: str) -> None:
+    path = f"/proc/sys/{name.replace('.', '/')}"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, value.encode())
+        os.close(fd)
+    except OSError as error:
+        message = f"sysctl {name}={value}: {os.strerror(error.errno or 0)}"
+        raise Refusal(INVALID, message) from error
+
+
+def _mask() -> None:
+    """Hides and freezes parts of /proc and /sys; before the user's mounts, while /dev/null is surely ours."""
+    for path in MASKED:
+        try:
+            syscalls.mount("/dev/null", path, "", syscalls.MS_BIND)
+        except OSError as error:
+            if error.errno == errno.ENOTDIR:
+                syscalls.mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0k")
+            elif error.errno != errno.ENOENT:
+                raise
+    attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    for path in READ_ONLY:
+        if not os.path.exists(path):
+            continue
+        tree = syscalls.open_tree(path, recursive=True)
+        syscalls.set_mount(tree, attributes=attributes, recursive=True)
+        target = os.open(path, _O_PATH | os.O_CLOEXEC)
+        syscalls.move_mount(tree, target)
+        os.close(tree)
+        os.close(target)
+
+
+# -- mounts ----------------------------------------------------------------------------------------
+
+
+def _detached(mount: "MountOrder") -> int:
+    """A bind's source as a detached mount with all its attributes, or -1 for a tmpfs.
+
+    Taken before this namespace is cut off from the host's, so that a "shared" mount stays one.
+    """
+    if not mount["source"]:
+        return -1
+    recursive = mount["recursive"]
+    try:
+        tree = syscalls.open_tree(mount["source"], recursive=recursive)
+    except FileNotFoundError as error:
+        message = f"invalid mount config: bind source path does not exist: {mount['source']}"
+        raise Refusal(INVALID, message) from error
+    wanted = mount["propagation"] or "rprivate"
+    propagation = _PROPAGATIONS[wanted.removeprefix("r")]
+    syscalls.set_mount(
+        tree, propagation=propagation, recursive=recursive and wanted.startswith("r")
+    )
+    if mount["read_only"]:
+        syscalls.set_mount(tree, attributes=MOUNT_ATTR_RDONLY, recursive=recursive)
+    return tree
+
+
+def _attach(mount: "MountOrder", tree_fd: int) -> None:
+    is_directory = tree_fd < 0 or stat.S_ISDIR(os.fstat(tree_fd).st_mode)
+    target_fd = make_target(mount["target"], is_directory=is_directory)
+    try:
+        _refuse_proc(mount["target"], target_fd)
+        if tree_fd < 0:
+            _mount_tmpfs(mount, target_fd)
+        else:
+            syscalls.move_mount(tree_fd, target_fd)
+            os.close(tree_fd)
+    except OSError as error:
+        message = f"mount on {mount['target']}: {os.strerror(error.errno or 0)}"
+        raise Refusal(INVALID if error.errno == errno.ENOTDIR else SYSTEM, message) from error
+    finally:
+        os.close(target_fd)
+
+
+def _mount_tmpfs(mount: "MountOrder", target_fd: int) -> None:
+    size = f",size={mount['tmpfs_size_bytes']}" if mount["tmpfs_size_bytes"] else ""
+    options = f"mode={mount['tmpfs_mode']:o}{size}"
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (MS_RDONLY if mount["read_only"] else 0)
+    syscalls.mount("tmpfs", f"/proc/self/fd/{target_fd}", "tmpfs", flags, options)
+
+
+def _refuse_proc(target: str, target_fd: int) -> None:
+    """A mount inside /proc could fake what the kernel says to programs, and to us."""
+    resolved = os.readlink(f"/proc/self/fd/{target_fd}")
+    if resolved == "/proc" or resolved.startswith("/proc/"):
+        raise Refusal(INVALID, f"cannot mount on {target}: it is inside /proc")
+
+
+def make_directory(path: str) -> None:
+    """Makes a directory in the container, and those above it, when they are missing."""
+    os.close(make_target(path, is_directory=True))
+
+
+def make_target(path: str, *, is_directory: bool, links: int = 0) -> int:
+    """Opens (as O_PATH) what a path in the container leads to; makes it when it is missing.
+
+    Links are followed as a process in the container would; where one dangles, what it points to is made.
+
+    Raises:
+        Refusal: it cannot be made.
+    """
+    try:
+        return _open_inside(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Refusal(
+            INVALID, f"{path} in the container: {os.strerror(error.errno or 0)}"
+        ) from error
+    parent, name = os.path.split(path.rstrip("/"))
+    if name in ("", ".", "..") or links > LINKS_MAX:
+        raise Refusal(INVALID, f"{path} in the container cannot be made")
+    parent_fd = make_target(parent or "/", is_directory=True, links=links)
+    try:
+        _make_entry(name, parent_fd, is_directory=is_directory)
+    except FileExistsError:
+        link = os.readlink(name, dir_fd=parent_fd)
+        further = link if link.startswith("/") else f"{parent}/{link}"
+        return make_target(further, is_directory=is_directory, links=links + 1)
+    except OSError as error:
+        raise Refusal(
+            INVALID, f"{path} in the container: {os.strerror(error.errno or 0)}"
+        ) from error
+    finally:
+        os.close(parent_fd)
+    return _open_inside(path)
+
+
+def _make_entry(name: str, parent_fd: int, *, is_directory: bool) -> None:
+    if is_directory:
+        os.mkdir(name, 0o755, dir_fd=parent_fd)
+    else:
+        os.mknod(name, stat.S_IFREG | 0o644, dir_fd=parent_fd)
+
+
+def _open_inside(path: str) -> int:
+    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+    root = os.open("/", _O_PATH | os.O_CLOEXEC)
+    try:
+        return syscalls.openat2(root, path, _O_PATH, resolve)
+    finally:
+        os.close(root)
+
+
+# -- files of the image ----------------------------------------------------------------------------
+
+
+def read_image_file(path: str, max_bytes: int) -> str:
+    """A text file of the image, such as /etc/passwd; "" when there is none.
+
+    It may be a link, a pipe, a device or endless: only a regular file within ``max_bytes`` is read.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    try:
+        fd = syscalls.openat2(
+            syscalls.AT_FDCWD,
+            path,
+            os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY,
+            RESOLVE_NO_MAGICLINKS,
+        )
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return ""
+        raise Refusal(INVALID, f"{path} in the image: {os.strerror(error.errno or 0)}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise Refusal(INVALID, f"{path} in the image is not a regular file")
+        content = b""
+        while piece := os.read(fd, max_bytes + 1 - len(content)):
+            content += piece
+            if len(content) > max_bytes:
+                raise Refusal(INVALID, f"{path} in the image is larger than {max_bytes} bytes")
+    finally:
+        os.close(fd)
+    return content.decode(errors="surrogateescape")

@@ -1,0 +1,354 @@
+"""The supervisor: forks containers, pumps their output, records their ends, and outlives swarmd.
+
+It decides nothing: it does what a client asks over its socket (``wire``), for the client that ``worker.runtime.client``
+is. ``supervisor_main`` starts it.
+"""
+
+import os
+from time import time_ns
+
+from worker.kernel import syscalls
+from worker.kernel.cgroupfs import pause
+from worker.runtime import wire
+from worker.runtime.eventloop import EventLoop, after_ms
+from worker.runtime.exits import LOST_CODE, forget_exit, read_exit, write_exit
+from worker.runtime.held import WAITERS_MAX, Execution, Held, exit_code
+from worker.runtime.launch import Launcher
+from worker.runtime.programs import failure_code
+from worker.runtime.refusal import (
+    CONFLICT,
+    INVALID,
+    NOT_FOUND,
+    UNAVAILABLE,
+    Refusal,
+    describe,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from worker.kernel.cgroupfs import Cgroups
+    from worker.runtime.connections import Request, Verb
+
+EXECUTIONS_MAX = 256
+SIGCHLD = 17
+SIGTERM = 15
+_SIGKILL = 9
+RUNNING = "running"
+"""Directory of a file per container that was started and has no exit record yet."""
+SWEEP_ROUNDS_MAX = 1000
+_RECORD_AGAIN_MS = 1000
+_LEFTOVER_MS = 20
+LATE_CODE = -1
+TIMEOUT_MAX_MS = 24 * 3600 * 1000
+OUTPUT_MAX_BYTES = 4 << 20
+
+
+class Supervisor:
+    """All containers of one daemon."""
+
+    def __init__(
+        self,
+        exec_root: str,
+        cgroups: "Cgroups",
+        loop: EventLoop,
+        launcher: Launcher,
+        log: "Callable[[str], None]",
+    ) -> None:
+        self._exec_root = exec_root
+        self._cgroups = cgroups
+        self._loop = loop
+        self._launcher = launcher
+        self._log = log
+        self.held: dict[str, Held] = {}
+        self._by_pid: dict[int, Held] = {}
+        self._executions: dict[int, Execution] = {}
+        self._leftovers: set[str] = set()
+        self.wants_to_end = False
+        self.successor: list[str] = []
+        """The program to become, when a client asked for that."""
+
+    def verbs(self) -> "dict[str, Verb]":
+        """What clients can ask for."""
+        return {
+            wire.START: self._start,
+            wire.SIGNAL: self._signal,
+            wire.KILL: self._kill,
+            wire.WAIT: self._wait,
+            wire.EXEC: self._exec,
+            wire.CLEANUP: self._cleanup,
+            wire.RUNNING: lambda request, _: request.answer(
+                [one.id for one in self.held.values() if one.report is None and one.pid]
+            ),
+            wire.REEXEC: self._reexec,
+            wire.SHUTDOWN: self._shutdown,
+        }
+
+    # -- start -------------------------------------------------------------------------------------
+
+    def _start(self, request: "Request", order: "Any") -> None:  # noqa: ANN401 - from the wire
+        container_id = order["id"]
+        if container_id in self.held:
+            raise Refusal(CONFLICT, f"container {container_id} is already running")
+        forget_exit(self._exec_root, container_id)
+        self._mark(container_id)
+        try:
+            held = self._launcher.start(order)
+        except (OSError, Refusal):
+            self._unmark(container_id)
+            raise
+        held.starter = request
+        self._leftovers.discard(container_id)
+        self.adopt(held)
+
+    def adopt(self, held: Held) -> None:
+        """Takes a container in: a new one, or one that was handed over."""
+        self.held[held.id] = held
+        self._by_pid[held.pid] = held
+        held.watch(self._loop)
+        report = held.report
+        if report is not None:
+            self._loop.watch(report.fd, lambda _: self._read_report(held))
+
+    def _read_report(self, held: Held) -> None:
+        report = held.report
+        if report is None or not report.read():
+            return
+        self._loop.forget(report.fd)
+        if report.has_executed:
+            report.close()
+            held.report = None
+            if held.starter is not None:
+                held.starter.answer(held.pid)
+                held.starter = None
+        # Else its end is near, and the reply comes with it.
+
+    def _mark(self, container_id: str) -> None:
+        path = f"{self._exec_root}/{RUNNING}/{container_id}"
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def _unmark(self, container_id: str) -> None:
+        path = f"{self._exec_root}/{RUNNING}/{container_id}"
+        if os.path.exists(path):
+            os.unlink(path)
+
+    # -- end ---------------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        """Takes in all children that have ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._by_pid:
+                self._container_ended(self._by_pid.pop(pid), status)
+            elif pid in self._executions:
+                self._execution_ended(self._executions.pop(pid), status)
+
+    def _container_ended(self, held: Held, status: int) -> None:
+        """The log is whole before anyone learns of the end."""
+        if held.report is not None:
+            self._read_report(held)
+        refusal = held.report.refusal(status) if held.report is not None else None
+        held.finish(self._loop)
+        held.pid = 0
+        if refusal is None:
+            oom_killed = self._cgroups.oom_kills(held.id) > 0
+            self._record(held, exit_code(status), oom_killed=oom_killed, at_ns=time_ns())
+            return
+        self._let_go(held)
+        if held.starter is not None:
+            held.starter.refuse(refusal)
+
+    def _record(self, held: Held, code: int, *, oom_killed: bool, at_ns: int) -> None:
+        """Writes the exit record and tells who waits; when the disk refuses, a little later."""
+        try:
+            write_exit(self._exec_root, held.id, code=code, oom_killed=oom_killed, at_ns=at_ns)
+        except OSError as error:
+            self._log(f"the end of container {held.id} cannot be recorded: {describe(error)}")
+            self._loop.call_at(
+                f"record {held.id}",
+                after_ms(_RECORD_AGAIN_MS),
+                lambda: self._record(held, code, oom_killed=oom_killed, at_ns=at_ns),
+            )
+            return
+        self._let_go(held)
+        for waiter in held.waiters:
+            self._answer_wait(waiter, held.id)
+
+    def _let_go(self, held: Held) -> None:
+        del self.held[held.id]
+        self._unmark(held.id)
+        self._remove_group(held.id)
+
+    def _answer_wait(self, request: "Request", container_id: str) -> None:
+        found = read_exit(self._exec_root, container_id)
+        if found is None:
+            request.refuse(Refusal(NOT_FOUND, f"container {container_id} has not been started"))
+        else:
+            request.answer(found)
+
+    def _remove_group(self, container_id: str) -> bool:
+        """Now if the kernel lets us, else a little later."""
+        if self._cgroups.remove(container_id):
+            self._leftovers.discard(container_id)
+            return True
+        self._leftovers.add(container_id)
+        self._loop.call_at("leftovers", after_ms(_LEFTOVER_MS), self._remove_leftovers)
+        return False
+
+    def _remove_leftovers(self) -> None:
+        for container_id in list(self._leftovers):
+            self._remove_group(container_id)
+
+    # -- while it runs -----------------------------------------------------------------------------
+
+    def _running(self, container_id: str) -> Held:
+        held = self.held.get(container_id)
+        if held is None or held.report is not None or held.pid == 0:
+            raise Refusal(NOT_FOUND, f"container {container_id} is not running")
+        return held
+
+    def _signal(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
+        container_id, number = arguments
+        held = self.held.get(container_id)
+        if held is not None and held.pid > 0:
+            os.kill(held.pid, number)
+        request.answer()
+
+    def _kill(self, request: "Request", container_id: "Any") -> None:  # noqa: ANN401
+        held = self.held.get(container_id)
+        if held is not None and held.pid > 0:
+            os.kill(held.pid, _SIGKILL)
+            self._cgroups.kill(container_id)
+        request.answer()
+
+    def _wait(self, request: "Request", container_id: "Any") -> None:  # noqa: ANN401
+        held = self.held.get(container_id)
+        if held is None:
+            self._answer_wait(request, container_id)
+        elif len(held.waiters) >= WAITERS_MAX:
+            raise Refusal(UNAVAILABLE, f"too many wait for container {container_id}")
+        else:
+            held.waiters.append(request)
+
+    # -- further processes -------------------------------------------------------------------------
+
+    def _exec(self, request: "Request", order: "Any") -> None:  # noqa: ANN401
+        held = self._running(order["id"])
+        if len(self._executions) >= EXECUTIONS_MAX:
+            raise Refusal(UNAVAILABLE, f"{EXECUTIONS_MAX} further processes run already")
+        limit = min(order["output_max_bytes"], OUTPUT_MAX_BYTES)
+        execution = Execution(held.id, request, limit)
+        self._launcher.execute(held, order["argv"], execution)
+        self._executions[execution.pid] = execution
+        self._loop.watch(execution.output_fd, lambda _: self._pump_execution(execution))
+        deadline = after_ms(min(order["timeout_ms"], TIMEOUT_MAX_MS))
+        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._expire(execution))
+
+    def _pump_execution(self, execution: Execution) -> None:
+        if execution.pump() == 0:
+            execution.close_output(self._loop)
+
+    def _expire(self, execution: Execution) -> None:
+        """Kills it with its whole session's first group; it has not been reaped, so the pid is its own."""
+        execution.is_late = True
+        try:
+            os.killpg(execution.pid, _SIGKILL)
+        except ProcessLookupError:
+            os.kill(execution.pid, _SIGKILL)
+
+    def _execution_ended(self, execution: Execution, status: int) -> None:
+        self._loop.cancel(f"exec {execution.pid}")
+        execution.finish(self._loop)
+        if execution.is_late:
+            execution.request.answer((LATE_CODE, bytes(execution.output)))
+            return
+        if execution.report.has_executed:
+            execution.request.answer((exit_code(status), bytes(execution.output)))
+            return
+        refusal = execution.report.refusal(status)
+        if refusal.kind == INVALID:
+            words = refusal.message.encode(errors="replace")
+            execution.request.answer((failure_code(refusal.message), words))
+        else:
+            execution.request.refuse(refusal)
+
+    # -- afterwards --------------------------------------------------------------------------------
+
+    def _cleanup(self, request: "Request", container_id: "Any") -> None:  # noqa: ANN401
+        if container_id in self.held:
+            raise Refusal(CONFLICT, f"container {container_id} is still running")
+        if not self._remove_group(container_id):
+            raise Refusal(UNAVAILABLE, f"the control group of {container_id} is still busy")
+        forget_exit(self._exec_root, container_id)
+        request.answer()
+
+    def sweep(self) -> None:
+        """Ends what a former supervisor that was killed has left, and records it as killed.
+
+        The kernel sends SIGKILL to a container whose supervisor dies; this makes sure of it.
+        """
+        for container_id in sorted(os.listdir(f"{self._exec_root}/{RUNNING}")):
+            if container_id in self.held:
+                continue
+            self._log(f"container {container_id} was left by a supervisor that was killed")
+            self._kill_leftover(container_id)
+            if read_exit(self._exec_root, container_id) is None:
+                oom_killed = self._cgroups.oom_kills(container_id) > 0
+                root = self._exec_root
+                write_exit(
+                    root, container_id, code=LOST_CODE, oom_killed=oom_killed, at_ns=time_ns()
+                )
+            self._unmark(container_id)
+            self._remove_group(container_id)
+
+    def _kill_leftover(self, container_id: str) -> None:
+        for _ in range(SWEEP_ROUNDS_MAX):
+            if not self._cgroups.processes(container_id):
+                return
+            self._cgroups.kill(container_id)
+            pause()
+        raise OSError(16, f"processes of container {container_id} do not die")
+
+    def _reexec(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
+        busy = [one.id for one in self.held.values() if one.report is not None or not one.pid]
+        if busy or self._executions:
+            raise Refusal(UNAVAILABLE, "containers are being started, or programs run in them")
+        self.successor = list(arguments)
+        request.answer()
+
+    def _shutdown(self, request: "Request", _: object) -> None:
+        self.end_if_idle()
+        if not self.wants_to_end:
+            raise Refusal(CONFLICT, f"{len(self.held)} containers still run")
+        request.answer()
+
+    def end_if_idle(self) -> None:
+        """Asks the main loop to end, when no container runs."""
+        if self.held:
+            return
+        self._remove_leftovers()
+        self._cgroups.remove_parent()
+        self.wants_to_end = True
+
+    def handle_signals(self, fd: int) -> None:
+        """What came by the signalfd."""
+        try:
+            numbers = syscalls.signal_numbers(os.read(fd, 16 * syscalls.SIGNALFD_RECORD_BYTES))
+        except BlockingIOError:
+            return
+        if SIGCHLD in numbers:
+            try:
+                self.reap()
+            except OSError as error:
+                self._log(f"recording an end failed: {describe(error)}")
+        if SIGTERM in numbers:
+            self.end_if_idle()
+            if not self.wants_to_end:
+                self._log(f"SIGTERM: {len(self.held)} containers run, so the supervisor stays")

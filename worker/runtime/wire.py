@@ -1,0 +1,106 @@
+"""How client and supervisor talk: frames over a unix stream socket, each one plain value.
+
+A frame is four bytes of length, most significant first, and a value in ``marshal``'s format 2, which is the same in
+all versions of Python for the plain values used here. ``marshal`` is not safe against a hostile peer: both ends make
+sure that the other is root's before they read. A request is ``(number, verb, arguments)``; the reply is
+``(number, "ok", value)`` or ``(number, kind of refusal, message)``. Replies come in any order.
+"""
+
+import marshal
+
+PROTOCOL = 1
+"""Grows when a frame's meaning changes; the client re-executes a supervisor that speaks another."""
+FRAME_MAX = 8 << 20
+"""A start order with the kernel's largest environment (2 MiB) and all else fits well."""
+HEADER_BYTES = 4
+OK = "ok"
+_MARSHAL_VERSION = 2
+
+SOCKET = "supervisor.sock"
+"""Below the exec root."""
+READY = b"ready\n"
+"""What the supervisor's program says on its standard output once clients can connect; else it says why not."""
+CHECK = "--check"
+"""Has the program say that it is ready, and end: asked of a successor before it takes over."""
+RESUME = "--resume"
+FLAGS = ("-S", "-E", "-P", "-X", "utf8")
+"""The interpreter's: no installed packages, nothing from the environment, names of files in UTF-8."""
+
+HELLO = "hello"
+START = "start"
+SIGNAL = "signal"
+KILL = "kill"
+WAIT = "wait"
+EXEC = "exec"
+CLEANUP = "cleanup"
+RUNNING = "running"
+REEXEC = "reexec"
+SHUTDOWN = "shutdown"
+
+
+class FrameError(ValueError):
+    """A frame that is too long or not a value."""
+
+
+def encode_frame(value: object) -> bytes:
+    """Bytes of one value.
+
+    Raises:
+        FrameError: it is longer than ``FRAME_MAX`` or not a plain value.
+    """
+    try:
+        body = marshal.dumps(value, _MARSHAL_VERSION)  # type: ignore[arg-type]  # checked by marshal itself
+    except ValueError as error:
+        raise FrameError(f"not a plain value: {error}") from error
+    if len(body) > FRAME_MAX:
+        raise FrameError(f"{len(body)} bytes are more than the {FRAME_MAX} of a frame")
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def body_length(header: bytes) -> int:
+    """The length that a frame's header announces.
+
+    Raises:
+        FrameError: it is longer than ``FRAME_MAX``.
+    """
+    length = int.from_bytes(header[:HEADER_BYTES], "big")
+    if length > FRAME_MAX:
+        raise FrameError(f"a frame of {length} bytes is more than {FRAME_MAX}")
+    return length
+
+
+def decode_body(body: bytes) -> object:
+    """The value of a frame.
+
+    Raises:
+        FrameError: it is none.
+    """
+    try:
+        return marshal.loads(body)  # noqa: S302 - both ends check that the peer is root
+    except (ValueError, EOFError, TypeError) as error:
+        raise FrameError(f"not a frame: {error}") from error
+
+
+class FrameReader:
+    """Puts frames together out of pieces."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, piece: bytes) -> list[object]:
+        """Takes a piece and gives the values that are now complete.
+
+        Raises:
+            FrameError: what came is no frame; nothing more can be read.
+        """
+        self._buffer += piece
+        values = []
+        while len(self._buffer) >= HEADER_BYTES:
+            end = HEADER_BYTES + body_length(bytes(self._buffer[:HEADER_BYTES]))
+            if len(self._buffer) < end:
+                break
+            values.append(decode_body(bytes(self._buffer[HEADER_BYTES:end])))
+            del self._buffer[:end]
+        return values
