@@ -2,8 +2,8 @@
 
 The JSON names and units come from the model itself (``common.model.fields``). Reading is as Go's: unknown keys are
 ignored, keys match in any case when not exactly, ``null`` is the default, and so is "" where only certain words are
-allowed. Writing leaves out what is None, an empty
-string or list, or False; numbers and ``Labels`` always stand.
+allowed. Writing leaves out what is None, an empty string or list, or False; numbers and ``Labels`` always stand, and
+so does False where None means something else: what was written reads as what it was.
 """
 
 import base64
@@ -100,14 +100,15 @@ def _renderer_of(kind: Any) -> _Render:  # noqa: ANN401
 def _dataclass_renderer(kind: Any) -> _Render:  # noqa: ANN401
     hints = typing.get_type_hints(kind, include_extras=True)
     steps = [
-        (f.name, json_name(f), _field_renderer(hints[f.name])) for f in dataclasses.fields(kind)
+        (f.name, json_name(f), _field_renderer(hints[f.name]), _is_optional(hints[f.name]))
+        for f in dataclasses.fields(kind)
     ]
 
     def write(value: Any) -> dict[str, Any]:  # noqa: ANN401
         result = {}
-        for name, key, step in steps:
+        for name, key, step, is_optional in steps:
             item = getattr(value, name)
-            if item is None or item is False or (not item and item == "") or _is_empty(item, key):
+            if item is None or (item is False and not is_optional) or _is_empty(item, key):
                 continue
             result[key] = step(item)
         return result
@@ -115,8 +116,13 @@ def _dataclass_renderer(kind: Any) -> _Render:  # noqa: ANN401
     return write
 
 
+def _is_optional(hint: Any) -> bool:  # noqa: ANN401
+    return types.NoneType in typing.get_args(hint)
+
+
 def _is_empty(item: Any, key: str) -> bool:  # noqa: ANN401
-    return isinstance(item, (tuple, list, frozenset, dict, bytes)) and not item and key != "Labels"
+    containers = (str, bytes, tuple, list, frozenset, dict)
+    return isinstance(item, containers) and not item and key != "Labels"
 
 
 def _field_renderer(hint: Any) -> _Render:  # noqa: ANN401

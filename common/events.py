@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
 from common.clock import Clock
@@ -35,6 +35,11 @@ class EventLog:
         self._history: deque[Event] = deque(maxlen=HISTORY_MAX)
         self._readers: set[asyncio.Queue[Event | None]] = set()
 
+    @property
+    def readers(self) -> int:
+        """How many read along just now."""
+        return len(self._readers)
+
     def tell(
         self,
         kind: str,
@@ -60,7 +65,7 @@ class EventLog:
             elif reader.qsize() == SUBSCRIPTION_MAX:
                 reader.put_nowait(None)
 
-    async def read(self, *, since: float | None = None) -> AsyncIterator[Event]:
+    async def read(self, *, since: float | None = None) -> AsyncGenerator[Event, None]:
         """Yields the remembered events from ``since`` on (none when it is None), then each new one.
 
         Ends when the reader lags by more than ``SUBSCRIPTION_MAX`` events.

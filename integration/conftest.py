@@ -1,8 +1,16 @@
 """Integration tests act on the kernel: they need root, and say so instead of failing one by one."""
 
+import itertools
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from integration.host import Host
+
+_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems() -> None:
@@ -10,3 +18,52 @@ def pytest_collection_modifyitems() -> None:
         pytest.exit(
             "integration tests need root: they make namespaces, mounts and cgroups", returncode=2
         )
+
+
+def make_host() -> Host:
+    """A new host with a running swarmd."""
+    name = f"swarmd-t{os.getpid()}-{next(_numbers)}"
+    made = Host(name, Path(tempfile.mkdtemp(prefix=f"{name}-")))
+    try:
+        made.make()
+        made.start()
+    except BaseException:
+        made._force_away()
+        raise
+    return made
+
+
+@pytest.fixture
+def bare_host() -> Iterator[Host]:
+    """A host that is in no swarm."""
+    host = make_host()
+    yield host
+    host.remove()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A one-node swarm of its own, with the images hello:1 and hello:2."""
+    made = make_host()
+    try:
+        made.init()
+        made.import_hello("1", "2")
+    except BaseException:
+        made._force_away()
+        raise
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def shared_host() -> Iterator[Host]:
+    """The same, for tests that leave it as they found it."""
+    made = make_host()
+    try:
+        made.init()
+        made.import_hello("1", "2")
+    except BaseException:
+        made._force_away()
+        raise
+    yield made
+    made.remove()

@@ -1,0 +1,18 @@
+"""The time of day, for a program that lives for one command (``common.clock`` would load asyncio)."""
+
+import time
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()
+
+
+def monotonic() -> float:
+    """Seconds that never go back."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Waits."""
+    time.sleep(seconds)

@@ -1,0 +1,1 @@
+"""Tests with real containers on real (network-namespace) hosts. They need root."""

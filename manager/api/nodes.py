@@ -1,0 +1,69 @@
+"""Nodes: list, inspect, update, remove."""
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from common.engine_api.http import filters, flag, integer, json_response, read_json
+from common.errors import (
+    InvalidInputError,
+    NotImplementedHereError,
+    StaleVersionError,
+)
+from common.model.node import NodeState, Role
+from manager.api.access import manager_of, state_of
+from manager.api.errors import out_of_sequence
+from manager.api.filters import NODE_FILTERS, check_node_filters, shows_node
+from manager.api.parse.node_spec import parse_node_spec
+from manager.api.ports import SwarmNode
+from manager.api.render.node import render_node
+from manager.store.changes import Delete, Update
+
+
+class Nodes:
+    """The handlers of ``/nodes``."""
+
+    def __init__(self, node: SwarmNode) -> None:
+        self._node = node
+
+    async def list(self, request: web.Request) -> web.Response:
+        """``GET /nodes``."""
+        state, wanted = state_of(self._node), filters(request, *NODE_FILTERS)
+        check_node_filters(wanted)
+        return json_response(
+            [render_node(node) for node in state.nodes.values() if shows_node(wanted, node)]
+        )
+
+    async def inspect(self, request: web.Request) -> web.Response:
+        """``GET /nodes/{id}``."""
+        return json_response(render_node(state_of(self._node).find_node(request.match_info["id"])))
+
+    async def update(self, request: web.Request) -> web.Response:
+        """``POST /nodes/{id}/update``."""
+        store = manager_of(self._node).store
+        version = integer(request, "version")
+        spec = parse_node_spec(await read_json(request))
+        node = store.state.find_node(request.match_info["id"])
+        if spec.role is not node.spec.role:
+            raise NotImplementedHereError("changing the role of a node is not implemented")
+        if version != node.version:
+            raise out_of_sequence()
+        try:
+            await store.propose([Update(object=replace(node, spec=spec))])
+        except StaleVersionError:
+            raise out_of_sequence() from None
+        return web.Response()
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """``DELETE /nodes/{id}``."""
+        store = manager_of(self._node).store
+        node = store.state.find_node(request.match_info["id"])
+        if node.spec.role is Role.MANAGER:
+            raise InvalidInputError(
+                f"node {node.id} is a cluster manager and is a member of the raft cluster. "
+                "It must be demoted to worker before removal"
+            )
+        if node.status.state is NodeState.READY and not flag(request, "force"):
+            raise InvalidInputError(f"node {node.id} is not down and can't be removed")
+        await store.propose([Delete(table="node", id=node.id)])
+        return web.Response()

@@ -1,0 +1,134 @@
+"""What this half of the API needs of the node that serves it, and no more."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from common.engine_api.facts import EngineFacts
+from common.model.cluster import ClusterSpec
+from common.model.node import Availability
+from common.protocol.messages import LogLine
+from manager.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitRequest:
+    """``POST /swarm/init``: checked, but addresses are as the user wrote them ("" where nothing was said)."""
+
+    spec: ClusterSpec
+    listen_addr: str
+    """``address:port`` or ``interface:port``."""
+    advertise_addr: str
+    data_path_addr: str
+    data_path_port: int
+    default_addr_pool: tuple[str, ...]
+    subnet_size: int
+    availability: Availability
+    force_new_cluster: bool
+
+
+class LocalState(StrEnum):
+    """How this node stands to a swarm (Engine API ``LocalNodeState``)."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    ACTIVE = "active"
+    ERROR = "error"
+    LOCKED = "locked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSelection:
+    """Which lines of some tasks. ``tail`` -1 is all; ``since`` and ``until`` 0.0 are unbounded."""
+
+    follow: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    since: float = 0.0
+    until: float = 0.0
+    tail: int = -1
+
+
+class LogReader(Protocol):
+    """Brings log lines from the nodes of tasks (``manager.logs.broker`` is it)."""
+
+    def read(
+        self, task_ids: Sequence[str], selection: LogSelection
+    ) -> AsyncGenerator[LogLine, None]:
+        """Yields lines as they come; closing the iterator ends the reading everywhere.
+
+        Raises:
+            UnavailableError: lines are missing, because a node is gone or does not answer; says which.
+        """
+        ...
+
+
+class RunningManager(Protocol):
+    """The manager of this node (``manager.node`` is it)."""
+
+    @property
+    def store(self) -> Store:
+        """What the cluster is and should be."""
+        ...
+
+    @property
+    def logs(self) -> LogReader:
+        """Logs of tasks on any node."""
+        ...
+
+
+class SwarmNode(Protocol):
+    """This node's life in a swarm (``cli.swarmd`` is it)."""
+
+    @property
+    def node_id(self) -> str:
+        """Its id in the swarm; "" outside of one."""
+        ...
+
+    @property
+    def node_addr(self) -> str:
+        """The address by which the others reach it; "" outside of a swarm."""
+        ...
+
+    @property
+    def manager(self) -> RunningManager | None:
+        """The manager that runs here; None on a worker and outside of a swarm."""
+        ...
+
+    def local_state(self) -> LocalState:
+        """How it stands to a swarm."""
+        ...
+
+    def local_error(self) -> str:
+        """What is wrong, in the state ERROR; "" otherwise."""
+        ...
+
+    async def init(self, request: InitRequest) -> str:
+        """Makes a new swarm of this one node, as its manager; gives the node's id.
+
+        Raises:
+            InvalidInputError: an address that this machine does not have, or several to choose from.
+            UnavailableError: it is part of a swarm already.
+        """
+        ...
+
+    async def leave(self, *, force: bool) -> None:
+        """Leaves the swarm: stops its tasks and forgets it. Whether a manager may go has been asked before.
+
+        Raises:
+            UnavailableError: it is part of no swarm.
+        """
+        ...
+
+
+class LocalEngine(Protocol):
+    """This node's containers, as far as the cluster's half of the API asks (``worker.api`` is it)."""
+
+    async def facts(self) -> EngineFacts:
+        """What the engine is and has now."""
+        ...
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the image is on this node."""
+        ...

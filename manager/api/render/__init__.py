@@ -1,0 +1,1 @@
+"""The model to Docker's JSON, one noun per file."""

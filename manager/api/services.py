@@ -1,0 +1,211 @@
+"""Services: create, list, inspect, update, roll back, remove."""
+
+import random  # noqa: TID251 - only named as a type
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from aiohttp import web
+
+from common.clock import Clock
+from common.engine_api.application import requested_version
+from common.engine_api.http import filters, flag, integer, json_response, read_json
+from common.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotImplementedHereError,
+    StaleVersionError,
+)
+from common.ids import id_source
+from common.model.node import NodeState
+from common.model.service import (
+    Global,
+    GlobalJob,
+    Replicated,
+    ReplicatedJob,
+    Service,
+    ServiceSpec,
+    UpdateState,
+    UpdateStatus,
+)
+from common.model.task import TaskState
+from manager.api.access import manager_of, state_of
+from manager.api.defaults import with_defaults
+from manager.api.errors import name_taken, out_of_sequence
+from manager.api.filters import SERVICE_FILTERS, shows_service
+from manager.api.names import unused_name
+from manager.api.parse.service_spec import parse_service_spec
+from manager.api.port_conflicts import check_port_conflicts
+from manager.api.ports import LocalEngine, SwarmNode
+from manager.api.render.service import ServiceStatus, render_service
+from manager.store.changes import Create, Delete, Update
+from manager.store.state import State
+
+MANUAL_ROLLBACK = "manually requested rollback"
+_CLIENT_THAT_RESOLVES = "Docker-Client/"
+"""Docker's command line asks for an image's digest itself, and warns itself when there is none."""
+
+
+class Services:
+    """The handlers of ``/services``."""
+
+    def __init__(
+        self, node: SwarmNode, engine: LocalEngine, clock: Clock, chance: random.Random
+    ) -> None:
+        self._node, self._engine, self._clock, self._chance = node, engine, clock, chance
+        self._new_id = id_source(chance)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """``GET /services``."""
+        state, wanted = state_of(self._node), filters(request, *SERVICE_FILTERS)
+        with_status = flag(request, "status")
+        return json_response(
+            [
+                render_service(service, service_status(state, service) if with_status else None)
+                for service in state.services.values()
+                if shows_service(wanted, service)
+            ]
+        )
+
+    async def inspect(self, request: web.Request) -> web.Response:
+        """``GET /services/{id}``."""
+        service = state_of(self._node).find_service(request.match_info["id"])
+        if flag(request, "insertDefaults"):
+            service = replace(service, spec=with_defaults(service.spec))
+        return json_response(render_service(service))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """``POST /services/create``."""
+        store = manager_of(self._node).store
+        spec = parse_service_spec(await read_json(request))
+        taken = store.state.service_holding_name
+        if not spec.name:
+            spec = replace(
+                spec, name=unused_name(self._chance, lambda name: taken(name) is not None)
+            )
+        elif taken(spec.name) is not None:
+            raise name_taken(spec.name)
+        check_port_conflicts(store.state, spec, except_id="")
+        service = Service(id=self._new_id(), spec=spec)
+        try:
+            await store.propose([Create(object=service)])
+        except ConflictError:
+            raise name_taken(spec.name) from None
+        answer = {"ID": service.id, "Warnings": _warnings(request, self._engine, spec)}
+        return json_response(answer, status=201)
+
+    async def update(self, request: web.Request) -> web.Response:
+        """``POST /services/{id}/update``."""
+        store = manager_of(self._node).store
+        version = integer(request, "version")
+        is_rollback = _is_rollback(request.query)
+        body = await read_json(request)
+        service = store.state.find_service(request.match_info["id"])
+        if is_rollback:
+            changed = _rolled_back(service, self._clock.now())
+            warnings = []
+        else:
+            spec = parse_service_spec(body)
+            changed = _updated(service, replace(spec, name=spec.name or service.spec.name))
+            check_port_conflicts(store.state, spec, except_id=service.id)
+            is_new_image = _image(spec) != _image(service.spec)
+            warnings = _warnings(request, self._engine, spec) if is_new_image else []
+        if version != service.version:
+            raise out_of_sequence()
+        try:
+            await store.propose([Update(object=changed)])
+        except StaleVersionError:
+            raise out_of_sequence() from None
+        return json_response({"Warnings": warnings})
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """``DELETE /services/{id}``."""
+        store = manager_of(self._node).store
+        service = store.state.find_service(request.match_info["id"])
+        await store.propose([Delete(table="service", id=service.id)])
+        return web.Response()
+
+
+def _warnings(request: web.Request, engine: LocalEngine, spec: ServiceSpec) -> list[str]:
+    """Says that an image is not here, to clients that do not find that out by themselves."""
+    image = _image(spec)
+    if engine.has_image(image):
+        return []
+    client = request.headers.get("User-Agent", "")
+    if client.startswith(_CLIENT_THAT_RESOLVES) and requested_version(request) >= (1, 30):
+        return []
+    warning = (
+        f"image {image} could not be accessed on a registry to record\n"
+        f"its digest. Each node will access {image} independently,\n"
+        "possibly leading to different nodes running different\nversions of the image.\n"
+    )
+    return [warning]
+
+
+def _image(spec: ServiceSpec) -> str:
+    container = spec.task_template.container_spec
+    return container.image if container is not None else ""
+
+
+def _is_rollback(query: Mapping[str, str]) -> bool:
+    if query.get("registryAuthFrom", "") not in ("", "spec", "previous-spec"):
+        raise InvalidInputError("unsupported registryAuthFrom value")
+    rollback = query.get("rollback", "")
+    if rollback not in ("", "none", "previous"):
+        raise InvalidInputError(f"unrecognized rollback option {rollback}")
+    return rollback == "previous"
+
+
+def _updated(service: Service, spec: ServiceSpec) -> Service:
+    if type(spec.mode) is not type(service.spec.mode):
+        raise NotImplementedHereError("service mode change is not allowed")
+    if spec.name != service.spec.name:
+        raise NotImplementedHereError("renaming services is not supported")
+    return replace(
+        service,
+        spec=spec,
+        previous_spec=service.spec,
+        previous_spec_version=service.spec_version,
+        update_status=None,
+    )
+
+
+def _rolled_back(service: Service, now: float) -> Service:
+    if service.previous_spec is None:
+        raise InvalidInputError(f"service {service.id} does not have a previous spec")
+    return replace(
+        service,
+        spec=service.previous_spec,
+        previous_spec=service.spec,
+        previous_spec_version=service.spec_version,
+        update_status=UpdateStatus(
+            state=UpdateState.ROLLBACK_STARTED, started_at=now, message=MANUAL_ROLLBACK
+        ),
+    )
+
+
+def service_status(state: State, service: Service) -> ServiceStatus:
+    """Counts a service's tasks as ``docker service ls`` shows them."""
+    running = desired = completed = 0
+    is_down = _nodes_down(state)
+    for task in state.tasks_of_service(service.id):
+        observed, wanted = task.status.state, task.desired_state
+        running += observed == TaskState.RUNNING and not is_down(task.node_id)
+        completed += observed == TaskState.COMPLETE
+        desired += wanted in (TaskState.RUNNING, TaskState.COMPLETE)
+    match service.spec.mode:
+        case Replicated(replicas=replicas):
+            return ServiceStatus(running=running, desired=replicas)
+        case Global():
+            return ServiceStatus(running=running, desired=desired)
+        case ReplicatedJob(max_concurrent=concurrent):
+            return ServiceStatus(running=running, desired=concurrent, completed=completed)
+        case GlobalJob():
+            return ServiceStatus(running=running, desired=desired, completed=completed)
+
+
+def _nodes_down(state: State) -> Callable[[str], bool]:
+    def is_down(node_id: str) -> bool:
+        node = state.nodes.get(node_id)
+        return node is None or node.status.state is NodeState.DOWN
+
+    return is_down

@@ -1,0 +1,107 @@
+"""The swarm itself: make one, look at it, change its settings, leave it."""
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from common.engine_api.http import flag, integer, json_response, read_json
+from common.errors import (
+    NotFoundError,
+    NotImplementedHereError,
+    NotInSwarmError,
+    StaleVersionError,
+    UnavailableError,
+)
+from common.model.cluster import Cluster
+from common.model.node import Reachability
+from manager.api.access import manager_of, state_of
+from manager.api.errors import out_of_sequence
+from manager.api.parse.cluster_spec import parse_cluster_spec, parse_init_request
+from manager.api.ports import LocalState, SwarmNode
+from manager.api.render.cluster import render_swarm
+from manager.store.changes import Update
+from manager.store.state import State
+
+NOT_IN_SWARM = "This node is not part of a swarm"
+SWARM_EXISTS = (
+    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm '
+    "and join another one."
+)
+_LEAVING_AS_MANAGER = (
+    "You are attempting to leave the swarm on a node that is participating as a manager. "
+)
+_LAST_MANAGER = (
+    "Removing the last manager erases all current state of the swarm. "
+    "Use `--force` to ignore this message. "
+)
+_LOST_CONSENSUS = (
+    "The only way to restore a swarm that has lost consensus is to reinitialize it with "
+    "`--force-new-cluster`. Use `--force` to suppress this message."
+)
+_ROTATIONS = ("rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey")
+
+
+class Swarm:
+    """The handlers of ``/swarm``."""
+
+    def __init__(self, node: SwarmNode) -> None:
+        self._node = node
+
+    async def inspect(self, _request: web.Request) -> web.Response:
+        """``GET /swarm``."""
+        return json_response(render_swarm(_cluster(state_of(self._node))))
+
+    async def init(self, request: web.Request) -> web.Response:
+        """``POST /swarm/init``."""
+        asked = parse_init_request(await read_json(request))
+        if self._node.local_state() is not LocalState.INACTIVE and not asked.force_new_cluster:
+            raise UnavailableError(SWARM_EXISTS)
+        return json_response(await self._node.init(asked))
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """``POST /swarm/leave``."""
+        force = flag(request, "force")
+        if self._node.local_state() is LocalState.INACTIVE:
+            raise NotInSwarmError(NOT_IN_SWARM)
+        if self._node.manager is not None and not force:
+            raise UnavailableError(_why_a_manager_stays(self._node.manager.store.state))
+        await self._node.leave(force=force)
+        return web.Response()
+
+    async def update(self, request: web.Request) -> web.Response:
+        """``POST /swarm/update``."""
+        store = manager_of(self._node).store
+        version = integer(request, "version")
+        if any(flag(request, name) for name in _ROTATIONS):
+            raise NotImplementedHereError("rotating tokens and keys is not implemented")
+        body = await read_json(request)
+        cluster = _cluster(store.state)
+        changed = replace(cluster, spec=parse_cluster_spec(body, cluster.spec))
+        if version != cluster.version:
+            raise out_of_sequence()
+        try:
+            await store.propose([Update(object=changed)])
+        except StaleVersionError:
+            raise out_of_sequence() from None
+        return web.Response()
+
+
+def _cluster(state: State) -> Cluster:
+    cluster = state.cluster()
+    if cluster is None:
+        raise NotFoundError("swarm not found")
+    return cluster
+
+
+def _why_a_manager_stays(state: State) -> str:
+    managers = [node.manager_status for node in state.nodes.values() if node.manager_status]
+    reachable = sum(status.reachability is Reachability.REACHABLE for status in managers)
+    if len(managers) <= 1:
+        return _LEAVING_AS_MANAGER + _LAST_MANAGER
+    if reachable - 1 <= len(managers) // 2:
+        return (
+            f"{_LEAVING_AS_MANAGER}Removing this node leaves {reachable - 1} managers "
+            f"out of {len(managers)}. Without a Raft quorum your swarm will be inaccessible. "
+            + _LOST_CONSENSUS
+        )
+    return _LEAVING_AS_MANAGER + _LOST_CONSENSUS

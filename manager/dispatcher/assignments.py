@@ -1,0 +1,93 @@
+"""Pure: what a node should have, less what it was told, is the difference to send."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from common.model.task import Task, TaskState
+from common.protocol.messages import TASKS_PER_MESSAGE_MAX, Assignments
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What can still change of a task for its agent. The rest is fixed once it is assigned, or the agent's own."""
+
+    desired_state: TaskState
+    is_finished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Tasks to tell of, and those to be let go."""
+
+    tasks: tuple[Task, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.tasks or self.removed)
+
+
+def is_assigned(task: Task | None, node_id: str) -> bool:
+    """Whether a task is that node's business.
+
+    It stays so when it has ended, until it is deleted: its container and its log are kept with it.
+    """
+    return task is not None and task.node_id == node_id and task.status.state >= TaskState.ASSIGNED
+
+
+def told_of(task: Task) -> Told:
+    """What the agent knows once it was sent this task."""
+    return Told(task.desired_state, task.status.state > TaskState.RUNNING)
+
+
+def difference(
+    node_id: str,
+    task_ids: Iterable[str],
+    tasks: Mapping[str, Task],
+    told: Mapping[str, Told],
+) -> Difference:
+    """Compares some tasks as they stand with what the node's agent was told."""
+    changed, removed = [], []
+    for task_id in task_ids:
+        task = tasks.get(task_id)
+        if task is None or not is_assigned(task, node_id):
+            if task_id in told:
+                removed.append(task_id)
+        elif told.get(task_id) != told_of(task):
+            changed.append(task)
+    return Difference(tasks=tuple(changed), removed=tuple(removed))
+
+
+def everything(tasks: Iterable[Task], node_id: str) -> list[Task]:
+    """All tasks that are that node's business."""
+    return [task for task in tasks if is_assigned(task, node_id)]
+
+
+def full_messages(tasks: Sequence[Task], number: int) -> Iterator[Assignments]:
+    """Messages that tell everything, the first of them with that number."""
+    parts = list(_parts(tasks)) or [()]
+    for place, part in enumerate(parts):
+        yield Assignments(
+            applies_to=0 if place == 0 else number + place - 1,
+            results_in=number + place,
+            tasks=part,
+            continues=place < len(parts) - 1,
+        )
+
+
+def difference_messages(what: Difference, after: int) -> Iterator[Assignments]:
+    """Messages that tell a difference to message ``after``."""
+    parts = list(_parts(what.tasks)) or [()]
+    for place, part in enumerate(parts):
+        yield Assignments(
+            applies_to=after + place,
+            results_in=after + place + 1,
+            tasks=part,
+            removed_task_ids=what.removed if place == 0 else (),
+        )
+
+
+def _parts(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
+    rest = iter(tasks)
+    while part := tuple(islice(rest, TASKS_PER_MESSAGE_MAX)):
+        yield part

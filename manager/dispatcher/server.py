@@ -1,0 +1,253 @@
+"""The manager's side of the agents: one session per node, on the manager that leads."""
+
+import asyncio
+import logging
+import random  # noqa: TID251 - only named as a type
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Never
+
+from common.clock import Clock
+from common.errors import NotLeaderError, SwarmdError, UnavailableError
+from common.ids import id_source
+from common.model.cluster import DEFAULT_HEARTBEAT_SECONDS
+from common.model.node import Node, NodeDescription, NodeState
+from common.model.task import Task
+from common.protocol.channel import Channel, ChannelClosedError
+from common.protocol.messages import LogLine, LogRequest, Register, SessionRefused, TaskReport
+from manager.dispatcher.heartbeat import Heartbeats
+from manager.dispatcher.reports import node_state, observations, orphans, registration
+from manager.dispatcher.sessions import Session
+from manager.dispatcher.writer import Writer
+from manager.store.state import State
+from manager.store.store import Store
+from manager.store.watch import Changed, Watch, WatchLaggedError
+
+REGISTER_SECONDS_MAX: Final = 10.0
+"""How long an agent may take to say who it is."""
+GRACE_PERIODS: Final = 3
+"""Heartbeat periods of silence after which a node is down."""
+JITTER: Final = 0.1
+"""Share of the period by which each heartbeat is moved at random, so that nodes do not beat together."""
+ORPHAN_SECONDS: Final = 24 * 3600.0
+"""How long after a node went down its tasks are given up."""
+MESSAGE_UNKNOWN: Final = 'Node moved to "unknown" state due to leadership change in cluster'
+MESSAGE_DOWN: Final = "heartbeat failure"
+MESSAGE_DISCONNECTED: Final = "the node's agent is not connected"
+_log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Serves agents while this manager leads: run ``run`` for as long, and ``serve`` for each channel."""
+
+    def __init__(self, store: Store, clock: Clock, chance: random.Random) -> None:
+        self._store, self._clock, self._chance = store, clock, chance
+        self._new_id = id_source(chance)
+        self._writer = Writer(store)
+        self._heartbeats = Heartbeats()
+        self._sessions: dict[str, Session] = {}
+        self._leads = False
+
+    # ------------------------------------------------------------------------ while this one leads
+
+    async def run(self) -> Never:
+        """Takes over the nodes, tells sessions what was committed, and finds nodes that are silent."""
+        self._heartbeats = Heartbeats()
+        try:
+            async with self._store.watch() as watch, asyncio.TaskGroup() as group:
+                group.create_task(self._writer.run())
+                group.create_task(self._follow(watch))
+                await asyncio.sleep(0)  # the writer runs
+                self._leads = True
+                group.create_task(self._expire())
+                await self._take_over()
+        finally:
+            self._leads = False
+            for session in self._sessions.values():
+                session.end()
+        raise AssertionError("unreachable")
+
+    async def _take_over(self) -> None:
+        """Nobody knows how the nodes fare until they come: they get twice the time before they are down."""
+        now, found = self._clock.monotonic(), []
+        for node in self._store.state.nodes.values():
+            if node.id in self._sessions:
+                continue
+            if node.status.state is NodeState.DOWN:
+                self._heartbeats.expect(node.id, now + ORPHAN_SECONDS)
+            else:
+                self._heartbeats.expect(node.id, now + 2 * self._grace_seconds())
+                found.append(node_state(node.id, NodeState.UNKNOWN, MESSAGE_UNKNOWN))
+        await self._writer.write(found)
+
+    async def _follow(self, watch: Watch) -> Never:
+        while True:
+            try:
+                for committed in await watch.take():
+                    for item in committed.changed:
+                        self._note(item)
+            except WatchLaggedError:
+                for session in self._sessions.values():
+                    session.touch_all()
+
+    def _note(self, item: Changed) -> None:
+        seen = item.new or item.old
+        if isinstance(seen, Task):
+            session = self._sessions.get(seen.node_id)
+            if session is not None:
+                session.touch((seen.id,))
+        elif isinstance(seen, Node) and item.new is None:
+            self._heartbeats.forget(seen.id)
+            session = self._sessions.get(seen.id)
+            if session is not None:
+                session.end()
+
+    async def _expire(self) -> Never:
+        """Looks at silent nodes when the first of them is due.
+
+        Whatever is expected anew while this sleeps is due a whole grace later, so it cannot be missed.
+        """
+        while True:
+            now = self._clock.monotonic()
+            for node_id in self._heartbeats.overdue(now):
+                await self._lose(node_id)
+            next_at = self._heartbeats.next_at()
+            wait = self._grace_seconds() if next_at is None else next_at - now
+            await self._clock.sleep(max(0.0, min(wait, self._grace_seconds())))
+
+    async def _lose(self, node_id: str) -> None:
+        """A node was silent for too long: it is down, and a day later its tasks are given up."""
+        node = self._store.state.nodes.get(node_id)
+        if node is None:
+            return
+        if node.status.state is NodeState.DOWN:
+            tasks = self._store.state.tasks_of_node(node_id)
+            await self._writer.write(orphans(node_id, tasks, self._clock.now()))
+            return
+        _log.warning("node %s is down: it has not been heard in time", node_id)
+        session = self._sessions.pop(node_id, None)
+        if session is not None:
+            session.end()
+        self._heartbeats.expect(node_id, self._clock.monotonic() + ORPHAN_SECONDS)
+        await self._writer.write([node_state(node_id, NodeState.DOWN, MESSAGE_DOWN)])
+
+    def _grace_seconds(self) -> float:
+        return GRACE_PERIODS * self._period_seconds()
+
+    def _period_seconds(self) -> float:
+        cluster = self._store.state.cluster()
+        if cluster is None:
+            return DEFAULT_HEARTBEAT_SECONDS
+        return cluster.spec.dispatcher.heartbeat_period_seconds
+
+    # ---------------------------------------------------------------------------------- one agent
+
+    async def serve(self, channel: Channel, address: str = "") -> None:
+        """Serves one agent until its channel ends. ``address`` is where it connects from, when that is known."""
+        try:
+            await self._serve(channel, address)
+        finally:
+            channel.close()
+
+    async def _serve(self, channel: Channel, address: str) -> None:
+        register = await self._first_message(channel)
+        if register is None:
+            return
+        refusal = self._refusal(register)
+        if refusal is not None:
+            _log.info("node %s is refused: %s", register.node_id, refusal)
+            await channel.send(SessionRefused(reason=refusal))
+            return
+        session = Session(register.node_id, self._new_id(), channel, self)
+        before = self._sessions.get(session.node_id)
+        if before is not None:
+            before.end()
+        self._sessions[session.node_id] = session
+        self.heard(session)
+        try:
+            await self._writer.write([registration(session.node_id, register.description, address)])
+            await session.run()
+        except* SwarmdError as errors:
+            _log.info("the session of node %s ended: %s", session.node_id, errors.exceptions[0])
+        finally:
+            is_current = self._sessions.get(session.node_id) is session
+            if is_current:
+                del self._sessions[session.node_id]
+        if is_current and self._leads:
+            await self._disconnected(session.node_id)
+
+    async def _first_message(self, channel: Channel) -> Register | None:
+        message = None
+        async with asyncio.TaskGroup() as group:
+            alarm = group.create_task(self._close_later(channel))
+            try:
+                message = await channel.receive()
+            except ChannelClosedError:
+                _log.info("a channel ended before its agent said who it is")
+            alarm.cancel()
+        return message if isinstance(message, Register) else None
+
+    async def _close_later(self, channel: Channel) -> None:
+        await self._clock.sleep(REGISTER_SECONDS_MAX)
+        channel.close()
+
+    def _refusal(self, register: Register) -> str | None:
+        if not self._leads:
+            return "this manager does not lead"
+        if register.node_id not in self._store.state.nodes:
+            return f"node {register.node_id} is not part of this swarm"
+        return None
+
+    async def _disconnected(self, node_id: str) -> None:
+        """The channel is gone: the node may come back within its grace."""
+        self._heartbeats.expect(node_id, self._clock.monotonic() + self._grace_seconds())
+        try:
+            await self._writer.write(
+                [node_state(node_id, NodeState.DISCONNECTED, MESSAGE_DISCONNECTED)]
+            )
+        except NotLeaderError as error:
+            _log.info("node %s is not marked as disconnected: %s", node_id, error)
+
+    # -------------------------------------------------------------------------------- for sessions
+
+    @property
+    def state(self) -> State:
+        """The store's tables."""
+        return self._store.state
+
+    def heard(self, session: Session) -> None:
+        """The agent said something: it lives."""
+        if self._sessions.get(session.node_id) is session:
+            until = self._clock.monotonic() + self._grace_seconds()
+            self._heartbeats.expect(session.node_id, until)
+
+    def next_period_seconds(self) -> float:
+        """The time within which the next heartbeat is due."""
+        return self._period_seconds() * (1 + self._chance.uniform(-JITTER, JITTER))
+
+    async def observe(self, node_id: str, reports: Sequence[TaskReport]) -> None:
+        """Returns once the reports are committed."""
+        await self._writer.write(observations(node_id, reports))
+
+    async def redescribe(self, session: Session, description: NodeDescription) -> None:
+        """Returns once the description is committed."""
+        await self._writer.write([registration(session.node_id, description, "")])
+
+    # ---------------------------------------------------------------------------------------- logs
+
+    async def read_logs(
+        self, node_id: str, request: LogRequest
+    ) -> AsyncIterator[tuple[LogLine, ...]]:
+        """Yields the lines that a node's agent answers, as fast as they are taken.
+
+        Raises:
+            UnavailableError: the node's agent is not or no longer connected, or could not read a log to its end.
+        """
+        session = self._sessions.get(node_id)
+        if session is None:
+            raise UnavailableError(f"node {node_id} is not available")
+        stream = session.open_log(request)
+        try:
+            while lines := await stream.take():
+                yield lines
+        finally:
+            session.close_log(stream)

@@ -1,0 +1,247 @@
+"""One session with one node's agent, once it has registered."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Final, Never, Protocol
+
+from common.errors import UnavailableError
+from common.model.node import NodeDescription
+from common.protocol.channel import Channel
+from common.protocol.messages import (
+    REPORTS_PER_MESSAGE_MAX,
+    Assignments,
+    FromManager,
+    Heartbeat,
+    HeartbeatTaken,
+    LogCancel,
+    LogEnd,
+    LogLine,
+    LogLines,
+    LogRequest,
+    Message,
+    Register,
+    Report,
+    ReportTaken,
+    SessionOpened,
+    TaskReport,
+)
+from manager.dispatcher.assignments import (
+    Told,
+    difference,
+    difference_messages,
+    everything,
+    full_messages,
+    told_of,
+)
+from manager.dispatcher.log_streams import LogStream
+from manager.store.state import State
+
+LOG_STREAMS_MAX: Final = 64
+"""Logs read from one node at the same time."""
+
+
+class ProtocolError(UnavailableError):
+    """An agent said what an agent does not say at this point: its session ends."""
+
+
+class SessionKeeper(Protocol):
+    """What a session needs of the dispatcher."""
+
+    @property
+    def state(self) -> State:
+        """The store's tables."""
+        ...
+
+    def heard(self, session: "Session") -> None:
+        """The agent said something."""
+        ...
+
+    def next_period_seconds(self) -> float:
+        """The time within which the next heartbeat is due."""
+        ...
+
+    async def observe(self, node_id: str, reports: Sequence[TaskReport]) -> None:
+        """Returns once the reports are committed."""
+        ...
+
+    async def redescribe(self, session: "Session", description: NodeDescription) -> None:
+        """Returns once the description is committed."""
+        ...
+
+
+class Session:
+    """Tells an agent what its node should have, and hears what it says.
+
+    Hearing never waits for telling or for the store: a node whose reports are slow to commit still lives.
+    """
+
+    def __init__(
+        self, node_id: str, session_id: str, channel: Channel, keeper: SessionKeeper
+    ) -> None:
+        self.node_id, self.session_id = node_id, session_id
+        self._channel, self._keeper = channel, keeper
+        self._told: dict[str, Told] = {}
+        self._number = 0
+        self._dirty: dict[str, None] = {}  # a set that keeps the order
+        self._outbox: deque[FromManager] = deque()
+        self._heartbeat_heard = False
+        self._report: Report | None = None
+        self._description: NodeDescription | None = None
+        self._to_tell, self._to_write = asyncio.Event(), asyncio.Event()
+        self._logs: dict[str, LogStream] = {}
+
+    async def run(self) -> Never:
+        """Serves the session.
+
+        Raises:
+            ExceptionGroup: of what ended it.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tell())
+                group.create_task(self._write())
+                while True:
+                    message = await self._channel.receive()
+                    self._keeper.heard(self)
+                    self._hear(message)
+        finally:
+            for stream in self._logs.values():
+                stream.end(f"node {self.node_id} is not available")
+        raise AssertionError("unreachable")
+
+    def end(self) -> None:
+        """Ends the session soon; what waits for it learns of it."""
+        self._channel.close()
+
+    # ----------------------------------------------------------------------------------- telling
+
+    def touch(self, task_ids: Iterable[str]) -> None:
+        """These tasks may have changed for this node."""
+        self._dirty.update(dict.fromkeys(task_ids))
+        self._to_tell.set()
+
+    def touch_all(self) -> None:
+        """Anything may have changed for this node."""
+        self.touch(self._told)
+        self.touch(task.id for task in self._keeper.state.tasks_of_node(self.node_id))
+
+    async def _tell(self) -> Never:
+        period_seconds = self._keeper.next_period_seconds()
+        await self._channel.send(
+            SessionOpened(session_id=self.session_id, heartbeat_period_seconds=period_seconds)
+        )
+        for assignments in self._everything():
+            await self._channel.send(assignments)
+        while True:
+            await self._to_tell.wait()
+            await asyncio.sleep(0)  # what else happens in this turn of the loop goes along
+            self._to_tell.clear()
+            for message in self._news():
+                await self._channel.send(message)
+
+    def _everything(self) -> list[Assignments]:
+        tasks = everything(self._keeper.state.tasks_of_node(self.node_id), self.node_id)
+        self._told = {task.id: told_of(task) for task in tasks}
+        messages = list(full_messages(tasks, self._number + 1))
+        self._number = messages[-1].results_in
+        return messages
+
+    def _news(self) -> list[FromManager]:
+        """Everything there is to tell now."""
+        messages: list[FromManager] = list(self._outbox)
+        self._outbox.clear()
+        if self._heartbeat_heard:
+            self._heartbeat_heard = False
+            period_seconds = self._keeper.next_period_seconds()
+            messages.append(HeartbeatTaken(heartbeat_period_seconds=period_seconds))
+        dirty, self._dirty = self._dirty, {}
+        news = difference(self.node_id, dirty, self._keeper.state.tasks, self._told)
+        if news:
+            assignments = list(difference_messages(news, self._number))
+            self._number = assignments[-1].results_in
+            self._told.update({task.id: told_of(task) for task in news.tasks})
+            for task_id in news.removed:
+                del self._told[task_id]
+            messages.extend(assignments)
+        return messages
+
+    def _post(self, message: FromManager) -> None:
+        self._outbox.append(message)
+        self._to_tell.set()
+
+    # ----------------------------------------------------------------------------------- hearing
+
+    def _hear(self, message: Message) -> None:
+        """Takes a message without waiting for anything."""
+        match message:
+            case Heartbeat():
+                self._heartbeat_heard = True
+                self._to_tell.set()
+            case Report():
+                self._hear_report(message)
+            case Register(description=description) if message.node_id == self.node_id:
+                self._description = description
+                self._to_write.set()
+            case LogLines(request_id=request_id, lines=lines):
+                self._hear_lines(request_id, lines)
+            case LogEnd(request_id=request_id, error=error):
+                if request_id in self._logs:
+                    self._logs.pop(request_id).end(error)
+            case _:
+                raise ProtocolError(f"an agent sent a {type(message).__name__} out of place")
+
+    def _hear_report(self, report: Report) -> None:
+        if self._report is not None:
+            raise ProtocolError("a second report came before the first was acknowledged")
+        if len(report.reports) > REPORTS_PER_MESSAGE_MAX:
+            raise ProtocolError(f"a report holds at most {REPORTS_PER_MESSAGE_MAX} statuses")
+        self._report = report
+        self._to_write.set()
+
+    async def _write(self) -> Never:
+        """Has what was heard committed, and says so."""
+        while True:
+            await self._to_write.wait()
+            self._to_write.clear()
+            if self._description is not None:
+                description, self._description = self._description, None
+                await self._keeper.redescribe(self, description)
+            if self._report is not None:
+                report = self._report
+                await self._keeper.observe(self.node_id, report.reports)
+                self._report = None
+                self._note_what_it_knows(report)
+                self._post(ReportTaken(number=report.number))
+
+    def _note_what_it_knows(self, report: Report) -> None:
+        """An agent that said itself that a task has ended need not be told."""
+        for one in report.reports:
+            task = self._keeper.state.tasks.get(one.task_id)
+            told = self._told.get(one.task_id)
+            if task is not None and told is not None and task.status.state is one.status.state:
+                self._told[one.task_id] = Told(told.desired_state, told_of(task).is_finished)
+
+    # -------------------------------------------------------------------------------------- logs
+
+    def open_log(self, request: LogRequest) -> LogStream:
+        """Asks the agent for lines.
+
+        Raises:
+            UnavailableError: too many are being read already.
+        """
+        if len(self._logs) >= LOG_STREAMS_MAX:
+            raise UnavailableError(f"too many logs of node {self.node_id} are being read")
+        stream = self._logs[request.request_id] = LogStream(request.request_id, self._post)
+        self._post(request)
+        return stream
+
+    def close_log(self, stream: LogStream) -> None:
+        """Nobody reads on."""
+        if self._logs.pop(stream.request_id, None) is not None:
+            self._post(LogCancel(request_id=stream.request_id))
+
+    def _hear_lines(self, request_id: str, lines: tuple[LogLine, ...]) -> None:
+        stream = self._logs.get(request_id)
+        if stream is not None and not stream.put(lines):
+            raise ProtocolError("more log lines came than were asked for")

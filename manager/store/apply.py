@@ -1,0 +1,279 @@
+"""What an entry does to a state: a pure function, the same on every manager.
+
+``effects`` answers with the objects before and after, or raises why the whole entry is refused; it changes nothing
+itself. A change in an entry sees what the changes before it did.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from common.errors import ConflictError, NotFoundError, StaleVersionError
+from common.model.cluster import Cluster
+from common.model.copy import changed
+from common.model.node import Node
+from common.model.service import Service
+from common.model.task import Task, TaskState, TaskStatus
+from manager.store.changes import (
+    AllocateTask,
+    AssignTask,
+    Create,
+    Delete,
+    Entry,
+    ExplainTask,
+    ObserveTask,
+    SetDesiredState,
+    StoredObject,
+    Update,
+)
+from manager.store.state import State
+from manager.store.watch import Changed
+
+PENDING_MESSAGE = "pending task scheduling"
+ASSIGNED_MESSAGE = "scheduler assigned task to node"
+PREASSIGNED_MESSAGE = "scheduler confirmed task can run on preassigned node"
+
+_KINDS: Mapping[str, type[StoredObject]] = {
+    "cluster": Cluster,
+    "node": Node,
+    "service": Service,
+    "task": Task,
+}
+
+
+def effects(state: State, entry: Entry, index: int) -> tuple[Changed, ...]:
+    """Everything that applying ``entry`` as number ``index`` changes, each object once.
+
+    Raises:
+        StaleVersionError: an object is not at the version that a change was decided on.
+        ConflictError: an id or a name is taken, or a field would go back.
+        NotFoundError: an object is gone.
+    """
+    draft = _Draft(state, entry.at, index)
+    for change in entry.changes:
+        _EFFECTS[type(change)](draft, change)
+    return draft.changed()
+
+
+class _Draft:
+    """The state with the effects of an entry so far laid over it."""
+
+    def __init__(self, state: State, at: float, index: int) -> None:
+        self.state, self.at, self.index = state, at, index
+        self._tables: Mapping[type, Mapping[str, StoredObject]] = {
+            Cluster: state.clusters,
+            Node: state.nodes,
+            Service: state.services,
+            Task: state.tasks,
+        }
+        self._written: dict[tuple[type, str], StoredObject | None] = {}
+        self._names: dict[str, str | None] = {}
+
+    def get(self, kind: type[StoredObject], object_id: str) -> StoredObject | None:
+        key = (kind, object_id)
+        return self._written[key] if key in self._written else self._tables[kind].get(object_id)
+
+    def task(self, task_id: str) -> Task | None:
+        found = self.get(Task, task_id)
+        return found if isinstance(found, Task) else None
+
+    def put(self, new: StoredObject) -> None:
+        self._written[type(new), new.id] = new
+
+    def remove(self, old: StoredObject) -> None:
+        self._written[type(old), old.id] = None
+
+    def name_holder(self, name: str) -> str | None:
+        folded = name.casefold()
+        if folded in self._names:
+            return self._names[folded]
+        holder = self.state.service_holding_name(name)
+        return holder.id if holder else None
+
+    def rename(self, service_id: str, old: str | None, new: str | None) -> None:
+        if old is not None:
+            self._names[old.casefold()] = None
+        if new is not None:
+            self._names[new.casefold()] = service_id
+
+    def changed(self) -> tuple[Changed, ...]:
+        pairs = (
+            (self._tables[kind].get(object_id), new)
+            for (kind, object_id), new in self._written.items()
+        )
+        return tuple(Changed(old, new) for old, new in pairs if old is not new)
+
+
+# ------------------------------------------------------------------------------------ whole objects
+
+
+def _create(draft: _Draft, change: Create) -> None:
+    new = change.object
+    kind = type(new)
+    if draft.get(kind, new.id) is not None:
+        raise ConflictError(f"{_word(kind)} {new.id} already exists")
+    stamp = {"version": draft.index, "created_at": draft.at, "updated_at": draft.at}
+    if isinstance(new, Service):
+        _take_name(draft, new)
+        draft.put(changed(new, **stamp, spec_version=draft.index))
+    elif isinstance(new, Task):
+        service = draft.get(Service, new.service_id)
+        shared = service.id if service else new.service_id  # one string for all of its tasks
+        draft.put(changed(new, **stamp, service_id=shared))
+    else:
+        draft.put(changed(new, **stamp))
+
+
+def _update(draft: _Draft, change: Update) -> None:
+    new = change.object
+    old = _stored(draft, type(new), new.id, new.version)
+    stamp = {
+        "version": draft.index,
+        "created_at": old.created_at,
+        "updated_at": draft.at,
+    }
+    if isinstance(new, Service) and isinstance(old, Service):
+        if new.spec.name != old.spec.name:
+            _take_name(draft, new)
+            draft.rename(new.id, old.spec.name, new.spec.name)
+        written = old.spec_version if new.spec == old.spec else draft.index
+        draft.put(changed(new, **stamp, spec_version=written))
+        return
+    if isinstance(new, Task) and isinstance(old, Task):
+        _only_forward(old, new)
+    draft.put(changed(new, **stamp))
+
+
+def _delete(draft: _Draft, change: Delete) -> None:
+    kind = _KINDS.get(change.table)
+    if kind is None:
+        raise NotFoundError(f"there is no table {change.table}")
+    old = _stored(draft, kind, change.id, change.basis)
+    if isinstance(old, Service):
+        draft.rename(old.id, old.spec.name, None)
+    draft.remove(old)
+
+
+def _stored(draft: _Draft, kind: type[StoredObject], object_id: str, basis: int) -> StoredObject:
+    old = draft.get(kind, object_id)
+    if old is None:
+        raise NotFoundError(f"{_word(kind)} {object_id} not found")
+    if basis not in (0, old.version):
+        raise _stale(old)
+    return old
+
+
+def _take_name(draft: _Draft, service: Service) -> None:
+    name = service.spec.name
+    if draft.name_holder(name) not in (None, service.id):
+        raise ConflictError(
+            f"name conflicts with an existing object: service {name} already exists"
+        )
+    draft.rename(service.id, None, name)
+
+
+def _only_forward(old: Task, new: Task) -> None:
+    if new.status.state < old.status.state or new.desired_state < old.desired_state:
+        raise ConflictError(f"task {old.id} cannot go back to an earlier state")
+    if old.node_id not in ("", new.node_id):
+        raise ConflictError(f"task {old.id} cannot move to another node")
+
+
+def _word(kind: type[StoredObject]) -> str:
+    return kind.__name__.lower()
+
+
+def _stale(old: StoredObject) -> StaleVersionError:
+    return StaleVersionError(
+        "update out of sequence",
+        hint=f"{_word(type(old))} {old.id} is at version {old.version} now",
+    )
+
+
+# -------------------------------------------------------------------------------- fields of a task
+
+
+def _allocate(draft: _Draft, change: AllocateTask) -> None:
+    old = _task_at(draft, change.task_id, change.basis, TaskState.NEW)
+    status = _status(draft, TaskState.PENDING, PENDING_MESSAGE)
+    _write(draft, old, ports=change.ports, status=status)
+
+
+def _assign(draft: _Draft, change: AssignTask) -> None:
+    old = _task_at(draft, change.task_id, change.basis, TaskState.PENDING)
+    node = draft.get(Node, change.node_id)
+    if node is None:
+        raise StaleVersionError(f"node {change.node_id} is gone")
+    if old.node_id not in ("", node.id):
+        raise ConflictError(f"task {old.id} cannot move to another node")
+    status = _status(
+        draft, TaskState.ASSIGNED, PREASSIGNED_MESSAGE if old.node_id else ASSIGNED_MESSAGE
+    )
+    _write(
+        draft,
+        old,
+        node_id=node.id,  # the node's own string, shared by its tasks
+        status=status,
+        generic_resources=change.generic_resources,
+    )
+
+
+def _explain(draft: _Draft, change: ExplainTask) -> None:
+    old = _task_at(draft, change.task_id, change.basis, None)
+    if old.status.err != change.err:
+        status = changed(old.status, err=change.err, timestamp=draft.at, applied_at=draft.at)
+        _write(draft, old, status=status)
+
+
+def _desire(draft: _Draft, change: SetDesiredState) -> None:
+    old = draft.task(change.task_id)
+    if old is not None and change.state > old.desired_state:
+        _write(draft, old, desired_state=change.state)
+
+
+def _observe(draft: _Draft, change: ObserveTask) -> None:
+    old, seen = draft.task(change.task_id), change.status
+    if old is None or old.node_id != change.node_id or seen.state < old.status.state:
+        return
+    status = changed(seen, applied_at=old.status.applied_at)
+    if status == old.status:
+        return
+    runs_first = seen.state is TaskState.RUNNING and not old.running_at
+    _write(
+        draft,
+        old,
+        status=changed(seen, applied_at=draft.at),
+        running_at=draft.at if runs_first else old.running_at,
+    )
+
+
+def _task_at(draft: _Draft, task_id: str, basis: int, state: TaskState | None) -> Task:
+    task = draft.task(task_id)
+    if task is None:
+        raise NotFoundError(f"task {task_id} not found")
+    if task.version != basis:
+        raise _stale(task)
+    if state is not None and task.status.state is not state:
+        raise ConflictError(
+            f"task {task_id} is {task.status.state.name.lower()}, not {state.name.lower()}"
+        )
+    return task
+
+
+def _status(draft: _Draft, state: TaskState, message: str) -> TaskStatus:
+    return TaskStatus(timestamp=draft.at, state=state, message=message, applied_at=draft.at)
+
+
+def _write(draft: _Draft, old: Task, **fields: Any) -> None:  # noqa: ANN401 - as dataclasses.replace
+    draft.put(changed(old, version=draft.index, updated_at=draft.at, **fields))
+
+
+_EFFECTS: Mapping[type, Callable[[_Draft, Any], None]] = {
+    Create: _create,
+    Update: _update,
+    Delete: _delete,
+    AllocateTask: _allocate,
+    AssignTask: _assign,
+    ExplainTask: _explain,
+    SetDesiredState: _desire,
+    ObserveTask: _observe,
+}

@@ -1,0 +1,109 @@
+#!/bin/sh
+# Sets up what the tests need and runs them.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here"
+venv=$here/.venv
+base_packages="python3-venv iproute2 nftables libnftables1 busybox-static"
+integration_packages="$base_packages curl procps"
+bench_packages="$integration_packages crun runc wrk"
+
+usage() {
+    cat <<END
+usage: ./test.sh [all | lint | unit | integration [PYTEST ARGS…]]
+       ./test.sh bench [NAME…] [--json FILE]      measures; the figures never make it fail
+       ./test.sh chaos [--rounds N] [--seed S]    long runs: the simulated cluster, and kill -9 of the real one
+
+  all (the default) is lint, unit and integration. Integration, bench and chaos need root: they make network
+  namespaces, mounts and cgroups of their own, and clean up after themselves. The test of ./quickstart.sh acts on
+  this host itself (bridge swarmd0, nftables table swarmd) and undoes it; it is skipped when swarmd runs here already.
+  What is set up: Debian packages, and Python packages in $venv. To undo: rm -r $venv
+END
+}
+
+say() { printf '==> %s\n' "$*"; }
+die() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
+
+need_packages() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    [ -z "$missing" ] && return
+    [ "$(id -u)" -eq 0 ] || die "these Debian packages are missing, and installing them needs root:$missing"
+    say "installing Debian packages:$missing"
+    apt-get update -qq >/dev/null
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+need_python() {
+    stamp=$venv/.test
+    if [ -x "$venv/bin/pytest" ] && cmp -s pyproject.toml "$stamp"; then return; fi
+    say "installing swarmd, its dependencies and its test tools into $venv"
+    [ -x "$venv/bin/python" ] || /usr/bin/python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --editable '.[dev]' 2>"$venv/pip.log" ||
+        { cat "$venv/pip.log" >&2; die "pip could not install the dependencies"; }
+    cp pyproject.toml "$stamp"
+    cp pyproject.toml "$venv/.quickstart"
+}
+
+need_root() { [ "$(id -u)" -eq 0 ] || die "$1 needs root: sudo ./test.sh $1"; }
+
+lint() {
+    need_packages python3-venv shellcheck
+    need_python
+    say "lint: ruff, mypy, import-linter, shellcheck"
+    "$venv/bin/ruff" check .
+    "$venv/bin/ruff" format --check .
+    "$venv/bin/mypy"
+    "$venv/bin/lint-imports" --no-cache >/tmp/lint-imports.$$ 2>&1 || { cat /tmp/lint-imports.$$; rm -f /tmp/lint-imports.$$; exit 1; }
+    rm -f /tmp/lint-imports.$$
+    shellcheck quickstart.sh test.sh .ci/run examples/hello/*.sh examples/hello/serve
+}
+
+unit() {
+    need_packages python3-venv
+    need_python
+    say "unit tests"
+    "$venv/bin/pytest" -q tests
+}
+
+integration() {
+    need_root integration
+    # shellcheck disable=SC2086 # a list of words
+    need_packages $integration_packages
+    need_python
+    say "integration tests: real containers, real networks"
+    "$venv/bin/pytest" -q integration "$@"
+}
+
+bench() {
+    need_root bench
+    # shellcheck disable=SC2086 # a list of words
+    need_packages $bench_packages
+    need_python
+    "$venv/bin/python" -m integration.bench "$@"
+}
+
+chaos() {
+    need_root chaos
+    # shellcheck disable=SC2086 # a list of words
+    need_packages $integration_packages
+    need_python
+    "$venv/bin/python" -m integration.chaos "$@"
+}
+
+what=${1:-all}
+[ $# -gt 0 ] && shift
+case $what in
+    all) lint; unit; integration ;;
+    lint) lint ;;
+    unit) unit ;;
+    integration) integration "$@" ;;
+    bench) bench "$@" ;;
+    chaos) chaos "$@" ;;
+    -h | --help | help) usage ;;
+    *) usage >&2; exit 2 ;;
+esac

@@ -1,0 +1,129 @@
+"""A node as the API sees it: a store in memory, an engine that says what it is told, logs out of a list."""
+
+import random
+from collections.abc import AsyncGenerator, Sequence
+
+from common.clock import Clock
+from common.engine_api.facts import EngineFacts
+from common.errors import UnavailableError
+from common.model.cluster import Cluster
+from common.model.node import (
+    ManagerStatus,
+    Node,
+    NodeDescription,
+    NodeSpec,
+    NodeState,
+    NodeStatus,
+    Reachability,
+    Role,
+)
+from common.protocol.messages import LogLine
+from manager.api.ports import InitRequest, LocalState, LogSelection
+from manager.store.changes import Create
+from manager.store.store import Store, memory_store
+
+NODE_ID = "n" * 25
+CLUSTER_ID = "c" * 25
+FACTS = EngineFacts(
+    id="engine",
+    name="host",
+    server_version="0.1.0",
+    architecture="x86_64",
+    ncpu=2,
+    mem_total=2**32,
+    operating_system="Debian GNU/Linux 12 (bookworm)",
+    kernel_version="6.1.0",
+)
+
+
+class FakeEngine:
+    """Has the images that it is given."""
+
+    def __init__(self, *images: str) -> None:
+        self.images = set(images)
+
+    async def facts(self) -> EngineFacts:
+        return FACTS
+
+    def has_image(self, reference: str) -> bool:
+        return reference in self.images
+
+
+class FakeLogs:
+    """Gives the lines of the tasks asked for, then the error if there is one; remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []
+        self.error = ""
+        self.asked: list[tuple[list[str], LogSelection]] = []
+
+    async def read(
+        self, task_ids: Sequence[str], selection: LogSelection
+    ) -> AsyncGenerator[LogLine, None]:
+        self.asked.append((list(task_ids), selection))
+        for line in self.lines:
+            if line.task_id in task_ids:
+                yield line
+        if self.error:
+            raise UnavailableError(self.error)
+
+
+class FakeManager:
+    """A store and logs."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.logs = FakeLogs()
+
+
+class FakeNode:
+    """A node that is no part of a swarm until ``init``."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._store = memory_store(clock, random.Random(1))
+        self.node_id = ""
+        self.node_addr = ""
+        self.manager: FakeManager | None = None
+        self.state = LocalState.INACTIVE
+        self.requests: list[InitRequest] = []
+        self.left: list[bool] = []
+
+    def local_state(self) -> LocalState:
+        return self.state
+
+    def local_error(self) -> str:
+        return "the disk is full" if self.state is LocalState.ERROR else ""
+
+    async def init(self, request: InitRequest) -> str:
+        self.requests.append(request)
+        self.node_id, self.node_addr = NODE_ID, "192.0.2.1"
+        self.state, self.manager = LocalState.ACTIVE, FakeManager(self._store)
+        cluster = Cluster(
+            id=CLUSTER_ID,
+            spec=request.spec,
+            data_path_port=request.data_path_port,
+            default_addr_pool=request.default_addr_pool,
+            subnet_size=request.subnet_size,
+        )
+        await self._store.propose([Create(object=cluster), Create(object=ready_node(NODE_ID))])
+        return self.node_id
+
+    async def leave(self, *, force: bool) -> None:
+        self.left.append(force)
+        self.node_id = self.node_addr = ""
+        self.state, self.manager = LocalState.INACTIVE, None
+
+
+def ready_node(node_id: str, *, hostname: str = "host", role: Role = Role.MANAGER) -> Node:
+    """A node that is there."""
+    return Node(
+        id=node_id,
+        spec=NodeSpec(role=role),
+        description=NodeDescription(hostname=hostname),
+        status=NodeStatus(state=NodeState.READY, addr="192.0.2.1"),
+        manager_status=ManagerStatus(
+            leader=True, reachability=Reachability.REACHABLE, addr="192.0.2.1:2377"
+        )
+        if role is Role.MANAGER
+        else None,
+    )

@@ -1,0 +1,313 @@
+"""The whole circle in one process: store, dispatcher, channel, agent, and an engine that the test plays."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from common.model.container_spec import ContainerSpec
+from common.model.endpoint import PortConfig
+from common.model.node import Node, NodeDescription, NodeState
+from common.model.task import Task, TaskSpec, TaskState
+from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
+from manager.dispatcher.server import Dispatcher
+from manager.store.changes import AllocateTask, AssignTask, Create, Delete, SetDesiredState
+from manager.store.store import memory_store
+from tests.support.fake_clock import FakeClock, settle
+from tests.support.fake_containers import FakeContainers
+from tests.support.fake_ports import FakePorts
+from worker.agent.agent import Agent, Machine, leave
+from worker.containers.record import ContainerState, Health
+
+NODE = "node1"
+WEB = (PortConfig(target_port=80, published_port=8080),)
+
+
+class World:
+    """One manager and one node; the agent can be killed and begun again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = FakeClock()
+        chance = random.Random(1)
+        self.store = memory_store(self.clock, chance)
+        self.dispatcher = Dispatcher(self.store, self.clock, chance)
+        self.calls: list[str] = []
+        self.containers = FakeContainers(self.calls)
+        self.ports = FakePorts(self.calls)
+        self.machine = Machine(
+            containers=self.containers,
+            ports=self.ports,
+            describe=lambda: NodeDescription(hostname="host1"),
+            memory=directory / "assignments",
+            clock=self.clock,
+            chance=chance,
+        )
+        self.channels: list[LocalChannel] = []
+        self.reachable = True
+        self._group: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.store.propose([Create(object=Node(id=NODE))])
+        async with asyncio.TaskGroup() as self._group:
+            dispatching = self._group.create_task(self.dispatcher.run())
+            await settle()
+            yield
+            dispatching.cancel()
+
+    @asynccontextmanager
+    async def agent(self) -> AsyncIterator[None]:
+        """An agent until it is killed."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(Agent(NODE, self.connect, self.machine).run())
+            await settle()
+            try:
+                yield
+            finally:
+                task.cancel()
+        for channel in self.channels:
+            channel.close()
+        await settle()
+
+    async def connect(self) -> Channel:
+        if not self.reachable:
+            raise ChannelClosedError
+        manager, agent = local_channel()
+        self.channels.append(manager)
+        assert self._group is not None
+        self._group.create_task(self.dispatcher.serve(manager))
+        return agent
+
+    async def assign(
+        self, task_id: str, image: str = "hello:1", ports: Sequence[PortConfig] = ()
+    ) -> None:
+        spec = TaskSpec(container_spec=ContainerSpec(image=image))
+        task = Task(
+            id=task_id, service_id="s1", service_name="web", slot=1, spec=spec, ports=tuple(ports)
+        )
+        await self.store.propose([Create(object=task)])
+        await self._assign(task_id)
+
+    async def _assign(self, task_id: str) -> None:
+        task = self.store.state.tasks[task_id]
+        await self.store.propose(
+            [AllocateTask(task_id=task_id, basis=task.version, ports=task.ports)]
+        )
+        task = self.store.state.tasks[task_id]
+        await self.store.propose([AssignTask(task_id=task_id, basis=task.version, node_id=NODE)])
+        await settle()
+
+    async def want(self, task_id: str, state: TaskState) -> None:
+        await self.store.propose([SetDesiredState(task_id=task_id, state=state)])
+        await settle()
+
+    def state(self, task_id: str) -> TaskState:
+        return self.store.state.tasks[task_id].status.state
+
+    def err(self, task_id: str) -> str:
+        return self.store.state.tasks[task_id].status.err
+
+    def node_state(self) -> NodeState:
+        return self.store.state.nodes[NODE].status.state
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def test_a_task_assigned_runs(world: World) -> None:
+    async with world.running(), world.agent():
+        assert world.node_state() is NodeState.READY
+        assert world.store.state.nodes[NODE].description.hostname == "host1"
+        await world.assign("t1")
+        status = world.store.state.tasks["t1"].status
+        assert (status.state, status.message, status.err) == (TaskState.RUNNING, "started", "")
+        assert status.container_status is not None
+        assert status.container_status.container_id == "c-t1"
+        assert status.container_status.pid == 4242
+
+
+async def test_the_exit_of_a_container_is_reported(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        await world.assign("t2")
+        world.containers.exit("t1", 137)
+        world.containers.exit("t2", 0)
+        await settle()
+        assert world.state("t1") is TaskState.FAILED
+        assert world.err("t1") == "task: non-zero exit (137)"
+        assert world.state("t2") is TaskState.COMPLETE
+
+
+async def test_an_image_that_no_node_has_rejects_the_task(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1", image="x:1")
+        assert world.state("t1") is TaskState.REJECTED
+        assert world.err("t1") == "No such image: x:1"
+
+
+async def test_a_task_is_reachable_before_it_is_called_running(world: World) -> None:
+    async with world.running(), world.agent():
+        world.containers.checked = True
+        await world.assign("t1", ports=WEB)
+        assert world.state("t1") is TaskState.STARTING
+        assert "publish 8080->" in world.calls
+        world.containers.judge("t1", Health.HEALTHY)
+        await settle()
+        assert world.calls[-1] == "publish 8080->172.17.0.1"
+        assert world.state("t1") is TaskState.RUNNING
+
+
+async def test_a_task_leaves_the_table_before_its_container_is_stopped(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1", ports=WEB)
+        await world.assign("t2", ports=WEB)
+        del world.calls[:]
+        await world.want("t1", TaskState.SHUTDOWN)
+        assert world.calls[:2] == ["publish 8080->172.17.0.2", "stop t1 10"]
+        assert world.state("t1") is TaskState.SHUTDOWN
+
+
+async def test_an_unhealthy_container_is_drained_stopped_and_reported(world: World) -> None:
+    async with world.running(), world.agent():
+        world.containers.checked = True
+        await world.assign("t1", ports=WEB)
+        world.containers.judge("t1", Health.HEALTHY)
+        await settle()
+        del world.calls[:]
+        world.containers.judge("t1", Health.UNHEALTHY)
+        await settle()
+        assert world.calls[:2] == ["publish 8080->", "stop t1 10"]
+        assert world.state("t1") is TaskState.FAILED
+        assert world.err("t1") == "task: unhealthy container"
+
+
+async def test_a_port_of_the_host_that_is_taken_rejects_the_task(world: World) -> None:
+    world.ports.taken.add(8080)
+    async with world.running(), world.agent():
+        await world.assign("t1", ports=WEB)
+        assert world.state("t1") is TaskState.REJECTED
+        assert world.err("t1") == "port 8080/tcp is already in use on this host"
+        assert "create t1" not in world.calls
+
+
+async def test_a_slow_creation_ends_when_the_task_is_no_longer_wanted(world: World) -> None:
+    async with world.running(), world.agent():
+        world.containers.gate.clear()
+        await world.assign("t1")
+        assert world.state("t1") is TaskState.PREPARING
+        await world.want("t1", TaskState.SHUTDOWN)
+        assert world.state("t1") is TaskState.SHUTDOWN
+        assert world.calls[-1] == "create t1"
+
+
+async def test_a_new_agent_goes_on_with_what_runs(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", ports=WEB)
+            await world.assign("t2")
+        assert world.node_state() is NodeState.DISCONNECTED
+        del world.calls[:]
+        world.containers.exit("t2", 3)
+        async with world.agent():
+            assert world.node_state() is NodeState.READY
+            assert world.state("t1") is TaskState.RUNNING
+            assert world.state("t2") is TaskState.FAILED
+            assert world.calls == ["publish 8080->172.17.0.1"]
+            await world.want("t1", TaskState.SHUTDOWN)
+            assert world.state("t1") is TaskState.SHUTDOWN
+
+
+async def test_a_new_agent_needs_no_manager_to_go_on(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", ports=WEB)
+        world.reachable = False
+        del world.calls[:]
+        async with world.agent():
+            assert world.calls == ["publish 8080->172.17.0.1"]
+            world.containers.exit("t1", 1)
+            await settle()
+            assert world.ports.table == ()
+            assert world.state("t1") is TaskState.RUNNING
+            world.reachable = True
+            await world.clock.advance(8.0)
+            assert world.state("t1") is TaskState.FAILED
+
+
+async def test_a_rejected_task_is_not_tried_again_by_a_new_agent(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", image="x:1")
+        world.containers.images.add("x:1")
+        async with world.agent():
+            await settle()
+            assert world.state("t1") is TaskState.REJECTED
+            assert world.calls.count("create t1") == 1
+
+
+async def test_an_agent_without_memory_is_told_and_adopts(world: World, tmp_path: Path) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1")
+        (tmp_path / "assignments" / "t1").unlink()
+        async with world.agent():
+            assert world.state("t1") is TaskState.RUNNING
+            assert world.calls == ["publish", "create t1", "start t1", "publish"]
+
+
+async def test_what_the_manager_forgot_meanwhile_is_stopped_and_removed(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1")
+        await world.store.propose([Delete(table="task", id="t1")])
+        async with world.agent():
+            assert world.calls[-2:] == ["stop t1 10", "remove t1"]
+            assert world.containers.all() == []
+
+
+async def test_a_container_of_a_task_nobody_knows_is_removed(world: World, tmp_path: Path) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1")
+        await world.store.propose([Delete(table="task", id="t1")])
+        (tmp_path / "assignments" / "t1").unlink()
+        async with world.agent():
+            assert world.containers.all() == []
+
+
+async def test_an_ended_container_stays_until_the_manager_forgets_the_task(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        await world.want("t1", TaskState.REMOVE)
+        assert world.state("t1") is TaskState.SHUTDOWN
+        assert world.containers.of("t1").state is ContainerState.EXITED
+        await world.store.propose([Delete(table="task", id="t1")])
+        await settle()
+        assert world.containers.all() == []
+
+
+async def test_a_silent_node_goes_down_and_comes_back(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.clock.advance(60.0)
+            assert world.node_state() is NodeState.READY
+        assert world.node_state() is NodeState.DISCONNECTED
+        await world.clock.advance(15.0)
+        assert world.node_state() is NodeState.DOWN
+        async with world.agent():
+            assert world.node_state() is NodeState.READY
+
+
+async def test_leaving_takes_everything_away(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", ports=WEB)
+        await leave(world.machine)
+        assert world.containers.all() == []
+        assert world.ports.table == ()
+        assert not list(world.machine.memory.iterdir())

@@ -1,0 +1,226 @@
+"""Keeps one session with some manager: takes assignments, says that we live, reports, answers for logs."""
+
+import asyncio
+import logging
+import random  # noqa: TID251 - only named as a type
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Never, Protocol, assert_never
+
+from common.backoff import delays
+from common.clock import Clock
+from common.errors import SwarmdError, UnavailableError
+from common.model.node import NodeDescription
+from common.model.task import TaskStatus
+from common.protocol.channel import Channel, ChannelClosedError
+from common.protocol.messages import (
+    Assignments,
+    FromAgent,
+    Heartbeat,
+    HeartbeatTaken,
+    LogCancel,
+    LogEnd,
+    LogLines,
+    LogMore,
+    LogRequest,
+    Message,
+    Register,
+    Report,
+    ReportTaken,
+    SessionOpened,
+    SessionRefused,
+)
+from worker.agent.inbox import Inbox, SequenceGapError, receive
+from worker.agent.log_answers import LogAnswers
+from worker.agent.ports import Containers
+from worker.agent.reporter import Reporter
+
+BACKOFF_FIRST_SECONDS: Final = 0.1
+BACKOFF_LONGEST_SECONDS: Final = 8.0
+OPEN_SECONDS_MAX: Final = 10.0
+"""How long a manager may take to open a session."""
+SILENCE_PERIODS_MAX: Final = 3
+"""Heartbeat periods without a word from the manager before the session is given up."""
+DESCRIBE_SECONDS: Final = 20.0
+"""How often this machine is looked at again."""
+_log = logging.getLogger(__name__)
+
+Connect = Callable[[], Awaitable[Channel]]
+
+
+class SessionRefusedError(UnavailableError):
+    """A manager does not want this node now."""
+
+
+class SessionUser(Protocol):
+    """Whom a session serves: the agent."""
+
+    async def find_container(self, task_id: str, wait: bool) -> str | None:  # noqa: FBT001 - a plain callable
+        """The container of a task, for its log."""
+        ...
+
+    def statuses(self) -> Mapping[str, TaskStatus]:
+        """The status of every task, to report at the start of a session."""
+        ...
+
+    def assign(self, inbox: Inbox) -> None:
+        """What this node should have has changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionNeeds:
+    """What sessions are made of."""
+
+    node_id: str
+    connect: Connect
+    describe: Callable[[], NodeDescription]
+    containers: Containers
+    reporter: Reporter
+    clock: Clock
+    chance: random.Random
+
+
+class SessionKeeper:
+    """Opens a session, and another one whenever it ends."""
+
+    def __init__(self, needs: SessionNeeds, user: SessionUser, inbox: Inbox) -> None:
+        self._needs, self._user = needs, user
+        self.inbox = inbox
+
+    async def run(self) -> Never:
+        """Goes on for ever; waits longer after each attempt that did not open a session."""
+        needs = self._needs
+        while True:
+            waits = delays(BACKOFF_FIRST_SECONDS, BACKOFF_LONGEST_SECONDS, needs.chance)
+            for seconds in waits:
+                if await self._try():
+                    break
+                await needs.clock.sleep(seconds)
+            await needs.clock.sleep(next(waits))
+
+    async def _try(self) -> bool:
+        """Has one session, and says whether it was opened."""
+        try:
+            channel = await self._needs.connect()
+        except (SwarmdError, OSError) as error:
+            _log.info("no manager can be reached: %s", error)
+            return False
+        session = _Session(self, self._needs, self._user, channel)
+        try:
+            await session.run()
+        except* (ChannelClosedError, SessionRefusedError, SequenceGapError) as errors:
+            _log.info("the session with the manager ended: %s", errors.exceptions[0])
+        finally:
+            channel.close()
+        return session.is_open
+
+
+class _Session:
+    """One session, from ``Register`` to the end of its channel."""
+
+    def __init__(
+        self, keeper: SessionKeeper, needs: SessionNeeds, user: SessionUser, channel: Channel
+    ) -> None:
+        self._keeper, self._needs, self._user, self._channel = keeper, needs, user, channel
+        self.is_open = False
+        self._heard_at = needs.clock.monotonic()
+        self._period_seconds = OPEN_SECONDS_MAX / SILENCE_PERIODS_MAX
+        self._description = needs.describe()
+
+    async def run(self) -> Never:
+        """Serves the session.
+
+        Raises:
+            ExceptionGroup: of the errors that ended it.
+        """
+        needs, channel = self._needs, self._channel
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_when_silent())
+            await channel.send(Register(node_id=needs.node_id, description=self._description))
+            logs = LogAnswers(needs.containers, self._user.find_container, channel, group)
+            while True:
+                message = await channel.receive()
+                self._heard_at = needs.clock.monotonic()
+                self._take(message, group, logs)
+        raise AssertionError("unreachable")
+
+    def _take(self, message: Message, group: asyncio.TaskGroup, logs: LogAnswers) -> None:
+        """Takes a message. Nothing here waits: a manager that waits for us must always be heard."""
+        match message:
+            case SessionOpened() | SessionRefused() | HeartbeatTaken():
+                self._take_answer(message, group)
+            case Assignments():
+                self._keeper.inbox = receive(self._keeper.inbox, message)
+                if self._keeper.inbox.unfinished is None:
+                    self._user.assign(self._keeper.inbox)
+            case ReportTaken(number=number):
+                self._needs.reporter.take(number)
+            case LogRequest() | LogMore() | LogCancel():
+                _take_log_message(message, logs)
+            case Register() | Heartbeat() | Report() | LogLines() | LogEnd():
+                _refuse(message)
+            case _:
+                assert_never(message)
+
+    def _take_answer(
+        self, message: SessionOpened | SessionRefused | HeartbeatTaken, group: asyncio.TaskGroup
+    ) -> None:
+        match message:
+            case SessionOpened(heartbeat_period_seconds=seconds):
+                self._period_seconds = seconds
+                self._open(group)
+            case SessionRefused(reason=reason):
+                raise SessionRefusedError(reason)
+            case HeartbeatTaken(heartbeat_period_seconds=seconds):
+                self._period_seconds = seconds
+
+    def _open(self, group: asyncio.TaskGroup) -> None:
+        if self.is_open:
+            return
+        self.is_open = True
+        self._needs.reporter.repeat(self._user.statuses())
+        group.create_task(self._needs.reporter.send_to(self._channel))
+        group.create_task(self._beat())
+        group.create_task(self._describe_again())
+
+    async def _beat(self) -> Never:
+        while True:
+            await self._needs.clock.sleep(self._period_seconds)
+            await self._channel.send(Heartbeat())
+
+    async def _describe_again(self) -> Never:
+        needs = self._needs
+        while True:
+            await needs.clock.sleep(DESCRIBE_SECONDS)
+            description = needs.describe()
+            if description != self._description:
+                self._description = description
+                message = Register(node_id=needs.node_id, description=description)
+                await self._channel.send(message)
+
+    async def _end_when_silent(self) -> None:
+        """Closes the channel of a manager that says nothing any more; whoever uses it then learns of the end."""
+        clock = self._needs.clock
+        while True:
+            limit = self._period_seconds * SILENCE_PERIODS_MAX
+            left = self._heard_at + limit - clock.monotonic()
+            if left <= 0:
+                _log.warning("the manager has said nothing for %.1f s", limit)
+                self._channel.close()
+                return
+            await clock.sleep(left)
+
+
+def _take_log_message(message: LogRequest | LogMore | LogCancel, logs: LogAnswers) -> None:
+    match message:
+        case LogRequest():
+            logs.begin(message)
+        case LogMore(request_id=request_id):
+            logs.more(request_id)
+        case LogCancel(request_id=request_id):
+            logs.cancel(request_id)
+
+
+def _refuse(message: FromAgent) -> None:
+    _log.warning("a manager sent a %s, which only agents do", type(message).__name__)
