@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, Never
 
 from common.clock import Clock
@@ -236,7 +236,7 @@ class Dispatcher:
 
     async def read_logs(
         self, node_id: str, request: LogRequest
-    ) -> AsyncIterator[tuple[LogLine, ...]]:
+    ) -> AsyncGenerator[tuple[LogLine, ...], None]:
         """Yields the lines that a node's agent answers, as fast as they are taken.
 
         Raises:

@@ -148,13 +148,8 @@ class Session:
         return messages
 
     def _news(self) -> list[FromManager]:
-        """Everything there is to tell now."""
-        messages: list[FromManager] = list(self._outbox)
-        self._outbox.clear()
-        if self._heartbeat_heard:
-            self._heartbeat_heard = False
-            period_seconds = self._keeper.next_period_seconds()
-            messages.append(HeartbeatTaken(heartbeat_period_seconds=period_seconds))
+        """Everything there is to tell now: tasks first, since other messages may be about them."""
+        messages: list[FromManager] = []
         dirty, self._dirty = self._dirty, {}
         news = difference(self.node_id, dirty, self._keeper.state.tasks, self._told)
         if news:
@@ -164,6 +159,12 @@ class Session:
             for task_id in news.removed:
                 del self._told[task_id]
             messages.extend(assignments)
+        messages.extend(self._outbox)
+        self._outbox.clear()
+        if self._heartbeat_heard:
+            self._heartbeat_heard = False
+            period_seconds = self._keeper.next_period_seconds()
+            messages.append(HeartbeatTaken(heartbeat_period_seconds=period_seconds))
         return messages
 
     def _post(self, message: FromManager) -> None:
@@ -233,6 +234,7 @@ class Session:
         if len(self._logs) >= LOG_STREAMS_MAX:
             raise UnavailableError(f"too many logs of node {self.node_id} are being read")
         stream = self._logs[request.request_id] = LogStream(request.request_id, self._post)
+        self.touch(request.task_ids)  # the agent must know of the tasks before it is asked
         self._post(request)
         return stream
 

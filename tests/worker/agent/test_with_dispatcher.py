@@ -4,22 +4,27 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from common.errors import UnavailableError
 from common.model.container_spec import ContainerSpec
 from common.model.endpoint import PortConfig
 from common.model.node import Node, NodeDescription, NodeState
 from common.model.task import Task, TaskSpec, TaskState
 from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
 from manager.dispatcher.server import Dispatcher
+from manager.logs.broker import LogBroker
 from manager.store.changes import AllocateTask, AssignTask, Create, Delete, SetDesiredState
 from manager.store.store import memory_store
 from tests.support.fake_clock import FakeClock, settle
 from tests.support.fake_containers import FakeContainers
 from tests.support.fake_ports import FakePorts
+from tests.support.log_lines import copy
 from worker.agent.agent import Agent, Machine, leave
+from worker.containers.log_lines import LogRecord
 from worker.containers.record import ContainerState, Health
 
 NODE = "node1"
@@ -34,6 +39,7 @@ class World:
         chance = random.Random(1)
         self.store = memory_store(self.clock, chance)
         self.dispatcher = Dispatcher(self.store, self.clock, chance)
+        self.broker = LogBroker(self.store, self.dispatcher, self.clock, chance)
         self.calls: list[str] = []
         self.containers = FakeContainers(self.calls)
         self.ports = FakePorts(self.calls)
@@ -301,6 +307,67 @@ async def test_a_silent_node_goes_down_and_comes_back(world: World) -> None:
         assert world.node_state() is NodeState.DOWN
         async with world.agent():
             assert world.node_state() is NodeState.READY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    follow: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    since: float = 0.0
+    until: float = 0.0
+    tail: int = -1
+
+
+def record(text: str) -> LogRecord:
+    return LogRecord(stream="stdout", at=1.0, data=text.encode())
+
+
+async def test_logs_of_tasks_are_read_through_the_session(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        await world.assign("t2")
+        world.containers.lines = {"c-t1": [record("one"), record("two")], "c-t2": [record("three")]}
+        lines = world.broker.read(["t1", "t2"], Selection())
+        got = [(line.task_id, line.data) async for line in lines]
+        assert sorted(got) == [("t1", b"one"), ("t1", b"two"), ("t2", b"three")]
+
+
+async def test_many_lines_arrive_in_order_however_slowly_they_are_read(world: World) -> None:
+    count = 20_000
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        world.containers.lines = {"c-t1": [record(str(n)) for n in range(count)]}
+        got = [line.data async for line in world.broker.read(["t1"], Selection())]
+        assert got == [str(n).encode() for n in range(count)]
+
+
+async def test_a_log_is_followed_from_before_the_container_exists_to_its_end(world: World) -> None:
+    async with world.running(), world.agent():
+        world.containers.gate.clear()
+        world.containers.lines = {"c-t1": [record("one")]}
+        await world.assign("t1")
+        got: list[bytes] = []
+
+        async with asyncio.TaskGroup() as group:
+            lines = world.broker.read(["t1"], Selection(follow=True))
+            group.create_task(copy(lines, got.append))
+            await settle()
+            assert got == []
+            world.containers.gate.set()
+            await settle()
+            assert got == [b"one"]
+            world.containers.lines["c-t1"].append(record("two"))
+            world.containers.exit("t1", 0)
+        assert got == [b"one", b"two"]
+
+
+async def test_a_lost_node_ends_its_logs_with_an_error(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1")
+        with pytest.raises(UnavailableError, match="incomplete log stream: node node1"):
+            await anext(world.broker.read(["t1"], Selection()))
 
 
 async def test_leaving_takes_everything_away(world: World) -> None:
