@@ -1,5 +1,6 @@
 """The state machine behind the log: applies entries to the state and tells the watchers."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from common.codec import decode, encode
@@ -11,6 +12,8 @@ from manager.store.watch import Committed, Watchers
 
 ACCEPTED = b""
 """The answer to an entry that was applied."""
+ANSWERS_REMEMBERED = 4096
+"""Requests remembered so that one that is proposed again applies once; the same on every manager."""
 
 REFUSALS: dict[str, type[SwarmdError]] = {
     kind.__name__: kind for kind in (StaleVersionError, ConflictError, NotFoundError)
@@ -34,6 +37,7 @@ class Replica:
         self.state = State()
         self.watchers = Watchers()
         self._own: dict[bytes, Entry] = {}
+        self._answered: OrderedDict[bytes, bytes] = OrderedDict()
 
     def expect(self, request_id: bytes, entry: Entry) -> None:
         """Keeps an entry that was proposed here, so that it need not be decoded when it comes back."""
@@ -44,12 +48,24 @@ class Replica:
         self._own.pop(request_id, None)
 
     def apply(self, index: int, request_id: bytes, data: bytes) -> bytes:
-        """Applies a committed entry: all of it, or nothing and the answer says why."""
-        entry = self._own.pop(request_id, None) or decode(Entry, data)
+        """Applies a committed entry: all of it, or nothing and the answer says why.
+
+        An entry that was proposed again is not applied again: it gets the answer of the first time.
+        """
+        entry = self._own.pop(request_id, None)
+        answer = self._answered.get(request_id)
+        if answer is None:
+            answer = self._answer(index, entry or decode(Entry, data))
+            self._answered[request_id] = answer
+            if len(self._answered) > ANSWERS_REMEMBERED:
+                self._answered.popitem(last=False)
+        self.state.index = index
+        return answer
+
+    def _answer(self, index: int, entry: Entry) -> bytes:
         try:
             changed = effects(self.state, entry, index)
         except tuple(REFUSALS.values()) as refused:
-            self.state.put(index, ())
             return encode(
                 Refusal(kind=type(refused).__name__, message=refused.message, hint=refused.hint)
             )
