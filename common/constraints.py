@@ -68,18 +68,28 @@ def _satisfies(constraint: Constraint, node: Node) -> bool:
     key = constraint.key.casefold()
     if key == "node.ip":
         return _ip_satisfies(constraint, node.status.addr)
-    if key in _PLAIN_KEYS:
-        found = _PLAIN_KEYS[key](node)
-    elif key.startswith(NODE_LABEL_PREFIX) and key != NODE_LABEL_PREFIX:
-        found = node.spec.labels.get(constraint.key[len(NODE_LABEL_PREFIX) :], "")
-    elif key.startswith(ENGINE_LABEL_PREFIX) and key != ENGINE_LABEL_PREFIX:
-        found = node.description.engine.labels.get(constraint.key[len(ENGINE_LABEL_PREFIX) :], "")
-    else:
+    found = attribute(node, constraint.key)
+    if found is None:
         return False
     wanted = constraint.value
     if key == "node.platform.arch":
         wanted, found = canonical_architecture(wanted), canonical_architecture(found)
     return (wanted.casefold() == found.casefold()) == constraint.is_equal
+
+
+def attribute(node: Node, key: str) -> str | None:
+    """What a node has for a key of the constraint grammar; None for a key that is not one.
+
+    A label that the node lacks is empty.
+    """
+    folded = key.casefold()
+    if folded in _PLAIN_KEYS:
+        return _PLAIN_KEYS[folded](node)
+    if folded.startswith(NODE_LABEL_PREFIX) and folded != NODE_LABEL_PREFIX:
+        return node.spec.labels.get(key[len(NODE_LABEL_PREFIX) :], "")
+    if folded.startswith(ENGINE_LABEL_PREFIX) and folded != ENGINE_LABEL_PREFIX:
+        return node.description.engine.labels.get(key[len(ENGINE_LABEL_PREFIX) :], "")
+    return None
 
 
 _PLAIN_KEYS: dict[str, Callable[[Node], str]] = {

@@ -72,6 +72,15 @@ class Watch:
             WatchLaggedError: too much waited.
         """
         await self._something()
+        return self.waiting()
+
+    def waiting(self) -> list[Committed]:
+        """Everything that waits now, or nothing.
+
+        Raises:
+            WatchLaggedError: too much waited.
+        """
+        self._check_lag()
         taken = list(self._waiting)
         self._waiting.clear()
         self._backlog = 0
@@ -97,6 +106,9 @@ class Watch:
                 await self._ring
             finally:
                 self._ring = None
+        self._check_lag()
+
+    def _check_lag(self) -> None:
         if self._lagged:
             self._lagged, self._backlog = False, 0
             raise WatchLaggedError("too many changes waited to be looked at")
