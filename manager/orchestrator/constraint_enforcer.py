@@ -1,0 +1,65 @@
+"""A node that changed: tasks that it may no longer carry are rejected, so that they move."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from common.model.node import Availability, Node
+from common.model.resources import Resources
+from common.model.service import Service
+from common.model.task import Task, TaskState, TaskStatus
+from manager.orchestrator.dirty import satisfies_placement
+from manager.orchestrator.slots import age
+from manager.store.changes import ObserveTask
+from manager.store.verdict import Verdict
+
+_NOTHING_RESERVED = Resources()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """A node with its tasks and their services."""
+
+    node: Node
+    tasks: Collection[Task]
+    services: Mapping[str, Service]
+
+
+def decide(view: NodeView, now: float) -> Verdict:
+    """Rejects what no longer satisfies its service's constraints, and what no longer fits."""
+    if view.node.spec.availability != Availability.ACTIVE:
+        return Verdict()  # draining is the orchestrator's; a paused node keeps what it has
+    capacity = view.node.description.resources
+    cpus, memory = capacity.nano_cpus, capacity.memory_bytes
+    rejected: list[ObserveTask] = []
+    for task in sorted(filter(_is_placed, view.tasks), key=age):
+        service = view.services.get(task.service_id)
+        reserved = _reservation(task)
+        complies = service is None or satisfies_placement(service, view.node)
+        if not complies or reserved.nano_cpus > cpus or reserved.memory_bytes > memory:
+            rejected.append(_rejection(task, now))
+            continue
+        cpus -= reserved.nano_cpus
+        memory -= reserved.memory_bytes
+    return Verdict(changes=tuple(rejected))
+
+
+def _is_placed(task: Task) -> bool:
+    return (
+        TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING
+        and task.desired_state <= TaskState.COMPLETE
+    )
+
+
+def _reservation(task: Task) -> Resources:
+    return task.spec.resources.reservations if task.spec.resources else _NOTHING_RESERVED
+
+
+def _rejection(task: Task, now: float) -> ObserveTask:
+    status = TaskStatus(
+        timestamp=now,
+        state=TaskState.REJECTED,
+        message="task rejected by constraint enforcer",
+        err="assigned node no longer meets constraints",
+        container_status=task.status.container_status,
+    )
+    return ObserveTask(task_id=task.id, node_id=task.node_id, status=status)

@@ -1,0 +1,282 @@
+"""The orchestrator's loops: which keys a change touches, and what is looked at for a key."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from common.model.cluster import DEFAULT_TASK_HISTORY, Cluster
+from common.model.node import Node
+from common.model.service import Global, Replicated, Service
+from common.model.task import Task, TaskState
+from manager.orchestrator import (
+    constraint_enforcer,
+    global_services,
+    history,
+    removed_services,
+    replicated,
+)
+from manager.orchestrator.constraint_enforcer import NodeView
+from manager.orchestrator.global_services import GlobalView
+from manager.orchestrator.history import HistoryView
+from manager.orchestrator.slots import has_ended, is_wanted
+from manager.orchestrator.update import is_under_way, wants_to_know
+from manager.orchestrator.view import ServiceView
+from manager.store.state import State
+from manager.store.verdict import NewId, Verdict, soonest
+from manager.store.watch import Changed
+
+HISTORY_SETTLE_SECONDS = 0.25
+"""Forgetting is not urgent: changes gather, so that it takes nothing from starting and stopping."""
+
+_NOTHING = Verdict()
+
+
+class ReplicatedLoop:
+    """Keeps replicated services; its key is a service's id."""
+
+    name = "replicated orchestrator"
+    settle_seconds = 0.0
+
+    def keys(self, state: State) -> Iterable[str]:
+        """All replicated services."""
+        return [service.id for service in state.services.values() if _is_replicated(service)]
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:
+        """A service, the service of a task that came, ran or ended, and those with tasks on a node that changed."""
+        match changed.new or changed.old:
+            case Service(id=service_id):
+                return (service_id,) if changed.new else ()
+            case Task(service_id=service_id):
+                return (service_id,) if _matters(state, changed) else ()
+            case Node(id=node_id) if _fares_otherwise(changed):
+                return {task.service_id for task in state.tasks_of_node(node_id)}
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:
+        """Looks at the service with its tasks."""
+        service = state.services.get(key)
+        if service is None or not _is_replicated(service):
+            return _NOTHING
+        view = ServiceView(service=service, tasks=state.tasks_of_service(key), nodes=state.nodes)
+        return replicated.decide(view, now, new_id)
+
+
+class GlobalLoop:
+    """Keeps global services; its key is a service's id.
+
+    It remembers on which nodes something happened, and looks only at those; with nothing remembered, or while an
+    update moves on, it looks at the whole service.
+    """
+
+    name = "global orchestrator"
+    settle_seconds = 0.0
+
+    def __init__(self) -> None:
+        self._services: dict[str, None] = {}
+        self._nodes: dict[str, set[str]] = {}
+        """Nodes to look at, by service."""
+        self._due: dict[str, float] = {}
+        """When the whole service is to be looked at again, as its last whole look said."""
+
+    def keys(self, state: State) -> Iterable[str]:
+        """All global services, each as a whole."""
+        self._nodes.clear()
+        self._due.clear()
+        self._services = {
+            service.id: None for service in state.services.values() if _is_global(service)
+        }
+        return list(self._services)
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:
+        """A service, that of a task that came, ran or ended, and every service when a node changed."""
+        match changed.new or changed.old:
+            case Service() as service:
+                return self._note(service, changed)
+            case Task(service_id=service_id, node_id=node_id) if service_id in self._services:
+                return self._at(node_id, (service_id,)) if _matters(state, changed) else ()
+            case Node(id=node_id):
+                return self._at(node_id, self._services)
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:
+        """Looks at the service with its tasks on some nodes, or on all."""
+        service = state.services.get(key)
+        node_ids = self._nodes.pop(key, None)
+        if service is None or not _is_global(service):
+            return _NOTHING
+        due = self._due.get(key)
+        if node_ids is None or is_under_way(service) or (due is not None and due <= now):
+            return self._consider_all(state, service, now, new_id)
+        tasks = [
+            task
+            for node_id in node_ids
+            for task in state.tasks_of_node(node_id)
+            if task.service_id == key
+        ]
+        view = GlobalView(
+            service=service, tasks=tasks, nodes=state.nodes, node_ids=node_ids, is_whole=False
+        )
+        verdict = global_services.decide(view, now, new_id)
+        return replace(verdict, look_again_at=soonest(verdict.look_again_at, due))
+
+    def _consider_all(self, state: State, service: Service, now: float, new_id: NewId) -> Verdict:
+        view = GlobalView(
+            service=service,
+            tasks=state.tasks_of_service(service.id),
+            nodes=state.nodes,
+            node_ids=state.nodes,
+            is_whole=True,
+        )
+        verdict = global_services.decide(view, now, new_id)
+        if verdict.look_again_at is None:
+            self._due.pop(service.id, None)
+        else:
+            self._due[service.id] = verdict.look_again_at
+        return verdict
+
+    def _note(self, service: Service, changed: Changed) -> Iterable[str]:
+        self._nodes.pop(service.id, None)
+        self._due.pop(service.id, None)
+        if changed.new is None or not _is_global(service):
+            self._services.pop(service.id, None)
+            return ()
+        self._services[service.id] = None
+        self._due[service.id] = 0.0  # whatever else happens first, all of it is to be looked at
+        return (service.id,)
+
+    def _at(self, node_id: str, service_ids: Iterable[str]) -> Iterable[str]:
+        for service_id in service_ids:
+            self._nodes.setdefault(service_id, set()).add(node_id)
+        return list(service_ids)
+
+
+class RemovedServicesLoop:
+    """Removes what is left of deleted services; its key is the service's id."""
+
+    name = "removal of services"
+    settle_seconds = 0.0
+
+    def keys(self, state: State) -> Iterable[str]:
+        """Services that only tasks remember."""
+        return {task.service_id for task in state.tasks.values()} - state.services.keys()
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:
+        """A service that went, and the service of a task that came when it was gone already."""
+        match changed.new or changed.old:
+            case Service(id=service_id) if changed.new is None:
+                return (service_id,)
+            case Task(service_id=service_id) if changed.old is None:
+                return () if service_id in state.services else (service_id,)
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:  # noqa: ARG002 - a Loop's
+        """Looks at the tasks."""
+        if key in state.services:
+            return _NOTHING
+        return removed_services.decide(state.tasks_of_service(key))
+
+
+class HistoryLoop:
+    """Forgets tasks; its key is a service's id."""
+
+    name = "task history"
+    settle_seconds = HISTORY_SETTLE_SECONDS
+
+    def keys(self, state: State) -> Iterable[str]:
+        """All services that have tasks."""
+        return {task.service_id for task in state.tasks.values()}
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:
+        """What may have become history: a task's end, an update's, a node's; all when the limit changed."""
+        match changed.old, changed.new:
+            case Task() as old_task, Task() as task:
+                is_news = has_ended(task) or old_task.desired_state != task.desired_state
+                return (task.service_id,) if is_news else ()
+            case Service() as old, Service() as new:
+                return (new.id,) if is_under_way(old) and not is_under_way(new) else ()
+            case Node(id=node_id), None:
+                return {task.service_id for task in state.tasks_of_node(node_id)}
+            case Cluster() as old_cluster, Cluster() as new_cluster:
+                return self.keys(state) if _limit(old_cluster) != _limit(new_cluster) else ()
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:  # noqa: ARG002 - a Loop's
+        """Looks at the service's tasks."""
+        view = HistoryView(
+            service=state.services.get(key),
+            tasks=state.tasks_of_service(key),
+            nodes=state.nodes,
+            limit=_limit(state.cluster()),
+        )
+        return history.decide(view)
+
+
+class ConstraintLoop:
+    """Moves tasks away from nodes that no longer suit them; its key is a node's id."""
+
+    name = "constraint enforcer"
+    settle_seconds = 0.0
+
+    def keys(self, state: State) -> Iterable[str]:
+        """All nodes."""
+        return list(state.nodes)
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:  # noqa: ARG002 - a Loop's
+        """A node whose spec or description changed."""
+        match changed.old, changed.new:
+            case Node() as old, Node() as new:
+                is_other = old.spec != new.spec or old.description != new.description
+                return (new.id,) if is_other else ()
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:  # noqa: ARG002 - a Loop's
+        """Looks at the node with its tasks."""
+        node = state.nodes.get(key)
+        if node is None:
+            return _NOTHING
+        view = NodeView(node=node, tasks=state.tasks_of_node(key), services=state.services)
+        return constraint_enforcer.decide(view, now)
+
+
+def _is_replicated(service: Service) -> bool:
+    return isinstance(service.spec.mode, Replicated)
+
+
+def _is_global(service: Service) -> bool:
+    return isinstance(service.spec.mode, Global)
+
+
+def _matters(state: State, changed: Changed) -> bool:
+    """Whether a task came or went, or came to a state that its service's decision depends on."""
+    match changed.old, changed.new:
+        case Task() as old, Task() as new:
+            if old.status.state == new.status.state or new.desired_state == TaskState.REMOVE:
+                return False
+            service = state.services.get(new.service_id)
+            return service is not None and wants_to_know(service, new.status.state)
+        case Task() as gone, None:
+            return is_wanted(gone)
+        case _:
+            return True
+
+
+def _fares_otherwise(changed: Changed) -> bool:
+    """Whether a node's tasks may have to move."""
+    match changed.old, changed.new:
+        case Node() as old, Node() as new:
+            return (old.status.state, old.spec.availability) != (
+                new.status.state,
+                new.spec.availability,
+            )
+        case _:
+            return changed.new is None
+
+
+def _limit(cluster: Cluster | None) -> int:
+    if cluster is None:
+        return DEFAULT_TASK_HISTORY
+    return cluster.spec.orchestration.task_history_retention_limit

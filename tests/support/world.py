@@ -1,0 +1,153 @@
+"""A manager's loops over a store in memory, with agents that only pretend, in virtual time."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from common.ids import id_source
+from common.model.cluster import Cluster
+from common.model.node import Availability, Node, NodeState
+from common.model.task import Task, TaskState, TaskStatus
+from manager.control.loop import run_loop
+from manager.control.registry import run_loops
+from manager.store.changes import Create, Delete, ObserveTask, Update
+from manager.store.state import State
+from manager.store.store import Store, memory_store
+from manager.store.verdict import NewId, Verdict
+from manager.store.watch import Changed
+from tests.support.builders import node
+from tests.support.fake_clock import FakeClock
+
+S = TaskState
+_WALK = (S.ASSIGNED, S.ACCEPTED, S.PREPARING, S.READY, S.STARTING, S.RUNNING)
+
+
+class World:
+    """The store, its clock, and the nodes that answer."""
+
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self.store, self.clock = store, clock
+        self.history: dict[str, TaskState] = {}
+        """The highest state seen of each task, to prove that none goes back."""
+
+    @property
+    def state(self) -> State:
+        return self.store.state
+
+    async def add_node(self, name: str) -> None:
+        await self.store.propose([Create(object=node(name))])
+
+    async def change_node(
+        self,
+        name: str,
+        *,
+        state: NodeState | None = None,
+        availability: Availability | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        old = self.state.nodes[name]
+        status = old.status if state is None else replace(old.status, state=state)
+        spec = old.spec if availability is None else replace(old.spec, availability=availability)
+        spec = spec if labels is None else replace(spec, labels=labels)
+        await self.store.propose([Update(object=replace(old, status=status, spec=spec))])
+
+    async def remove_node(self, name: str) -> None:
+        orphans = [
+            ObserveTask(task_id=t.id, node_id=name, status=TaskStatus(state=S.ORPHANED))
+            for t in self.state.tasks_of_node(name)
+        ]
+        await self.store.propose([*orphans, Delete(table="node", id=name)])
+
+    async def end(self, task: Task, state: TaskState) -> None:
+        """Lets a task come to an end of its own."""
+        status = TaskStatus(state=state, timestamp=self.clock.now())
+        await self.store.propose(
+            [ObserveTask(task_id=task.id, node_id=task.node_id, status=status)]
+        )
+
+
+@asynccontextmanager
+async def world(
+    *, seed: int = 0, nodes: Iterable[str] = (), behaviour: "Behaviour | None" = None
+) -> AsyncIterator[World]:
+    """Runs all loops of a leader, and agents on every node that is ready."""
+    chance = random.Random(seed)
+    clock = FakeClock()
+    store = memory_store(clock, chance)
+    new_id = id_source(chance)
+    made = World(store, clock)
+    await store.propose([Create(object=Cluster(id="cluster"))])
+    async with asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(run_loops(store, clock, chance)),
+            group.create_task(run_loop(Agents(behaviour or steady), store, clock, new_id)),
+        ]
+        for name in nodes:
+            await made.add_node(name)
+        await clock.advance(0)
+        yield made
+        for each in running:
+            each.cancel()
+
+
+Behaviour = Callable[[Task, float], tuple[TaskState | None, float | None]]
+"""What an agent sees of a task next, and when to look again; it is asked only while its node is ready."""
+
+
+def steady(task: Task, now: float) -> tuple[TaskState | None, float | None]:
+    """What the image says: ``missing`` is no image, ``crash:N`` fails after N seconds, ``exit:N`` completes,
+    ``slow:N`` stops N seconds after it is told, ``hang`` never gets ready; all else runs.
+    """
+    image = task.spec.container_spec.image if task.spec.container_spec else ""
+    word, _, number = image.partition(":")
+    state = task.status.state
+    if task.desired_state >= S.SHUTDOWN:
+        until = task.updated_at + float(number) if word == "slow" else now
+        return (S.SHUTDOWN, None) if until <= now else (None, until)
+    if state == S.RUNNING:
+        ends = {"crash": S.FAILED, "exit": S.COMPLETE}.get(word)
+        until = task.running_at + float(number) if ends else now
+        return (ends, None) if until <= now else (None, until)
+    if state == S.PREPARING and word in ("missing", "hang"):
+        return (S.REJECTED if word == "missing" else None), None
+    if state == S.READY and task.desired_state < S.RUNNING:
+        return None, None
+    return _WALK[_WALK.index(state) + 1], now
+
+
+class Agents:
+    """The agents of all nodes, as a loop over tasks."""
+
+    name = "pretended agents"
+    settle_seconds = 0.0
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+
+    def keys(self, state: State) -> Iterable[str]:
+        return list(state.tasks)
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:
+        match changed.new:
+            case Task(id=task_id):
+                return (task_id,)
+            case Node(id=node_id):
+                return [task.id for task in state.tasks_of_node(node_id)]
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:
+        task = state.tasks.get(key)
+        if task is None or not S.ASSIGNED <= task.status.state <= S.RUNNING:
+            return Verdict()
+        own = state.nodes.get(task.node_id)
+        if own is None or own.status.state != NodeState.READY:
+            return Verdict()
+        seen, again = self._behaviour(task, now)
+        if seen is None:
+            return Verdict(look_again_at=again)
+        message = "No such image: missing" if seen == S.REJECTED else ""
+        status = TaskStatus(state=seen, timestamp=now, err=message)
+        return Verdict(changes=(ObserveTask(task_id=key, node_id=own.id, status=status),))
