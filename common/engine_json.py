@@ -271,16 +271,15 @@ def _union_parser(args: tuple[Any, ...]) -> _Parse:
     if len(members) == 1:
         inner = _parser(members[0])
         return lambda raw, where: None if raw is None else inner(raw, where)
-    by_name = {member.__name__: _parser(member) for member in members}
+    by_name = {member.__name__.lower(): _parser(member) for member in members}
+    names = ", ".join(member.__name__ for member in members)
 
     def one_of(raw: Any, where: str) -> Any:  # noqa: ANN401
-        given = {k: v for k, v in raw.items() if v is not None} if isinstance(raw, dict) else {}
-        if len(given) != 1 or next(iter(given)) not in by_name:
-            raise InvalidInputError(
-                f"invalid value for {where}: expected exactly one of {', '.join(by_name)}"
-            )
-        name, body = next(iter(given.items()))
-        return by_name[name](body, f"{where}.{name}")
+        given = [item for item in raw.items() if item[1] is not None] if type(raw) is dict else []
+        if len(given) != 1 or given[0][0].lower() not in by_name:
+            raise InvalidInputError(f"invalid value for {where}: expected exactly one of {names}")
+        name, body = given[0]
+        return by_name[name.lower()](body, f"{where}.{name}")
 
     return one_of
 

@@ -1,8 +1,10 @@
 """Reading requests and writing answers: what the handlers of both halves use."""
 
+import asyncio
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -10,8 +12,12 @@ from common.engine_api.filters import Filters, parse_filters
 from common.engine_json import from_rfc3339
 from common.errors import InvalidInputError, TooLargeError
 
+T = TypeVar("T")
+
 MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
 """A request's JSON; larger ones are refused (413) having read no more than this. Parsed, it may take 25 times that."""
+LIST_PART_ITEMS = 200
+"""Items of a list that are rendered at a time."""
 _UNIX_TIME = re.compile(r"-?\d{1,12}(\.\d{1,9})?")
 _TRUE = frozenset({"1", "true", "True", "TRUE", "t", "T", "yes"})
 _FALSE = frozenset({"", "0", "false", "False", "FALSE", "f", "F", "no", "none"})
@@ -48,12 +54,32 @@ def _refuse_constant(name: str) -> None:
 
 
 def json_response(value: Any, *, status: int = 200) -> web.Response:  # noqa: ANN401
-    """An answer in compact JSON."""
-    return web.Response(
-        text=json.dumps(value, separators=(",", ":")) + "\n",
-        status=status,
-        content_type="application/json",
-    )
+    """An answer in compact JSON. Its type bears no charset: Docker's client reads errors only without one."""
+    return web.Response(body=_json(value), status=status, content_type="application/json")
+
+
+async def json_list_response(
+    request: web.Request, items: Sequence[T], render: Callable[[T], Any]
+) -> web.StreamResponse:
+    """A list in compact JSON. A long one goes out in parts, so that it is never whole in memory.
+
+    Other work goes on in between, so ``items`` must not be a live collection.
+    """
+    if len(items) <= LIST_PART_ITEMS:
+        return json_response([render(item) for item in items])
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for start in range(0, len(items), LIST_PART_ITEMS):
+        part = [_json(render(item)).strip() for item in items[start : start + LIST_PART_ITEMS]]
+        await response.write((b"," if start else b"[") + b",".join(part))
+        await asyncio.sleep(0)
+    await response.write_eof(b"]\n")
+    return response
+
+
+def _json(value: Any) -> bytes:  # noqa: ANN401
+    return (json.dumps(value, separators=(",", ":")) + "\n").encode()
 
 
 def flag(request: web.Request, name: str, *, default: bool = False) -> bool:

@@ -1,10 +1,18 @@
 """Nodes: list, inspect, update, remove."""
 
 from dataclasses import replace
+from typing import NoReturn
 
 from aiohttp import web
 
-from common.engine_api.http import filters, flag, integer, json_response, read_json
+from common.engine_api.http import (
+    filters,
+    flag,
+    integer,
+    json_list_response,
+    json_response,
+    read_json,
+)
 from common.errors import (
     InvalidInputError,
     NotImplementedHereError,
@@ -18,6 +26,7 @@ from manager.api.parse.node_spec import parse_node_spec
 from manager.api.ports import SwarmNode
 from manager.api.render.node import render_node
 from manager.store.changes import Delete, Update
+from manager.store.state import State
 
 
 class Nodes:
@@ -26,13 +35,12 @@ class Nodes:
     def __init__(self, node: SwarmNode) -> None:
         self._node = node
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.StreamResponse:
         """``GET /nodes``."""
         state, wanted = state_of(self._node), filters(request, *NODE_FILTERS)
         check_node_filters(wanted)
-        return json_response(
-            [render_node(node) for node in state.nodes.values() if shows_node(wanted, node)]
-        )
+        shown = [node for node in state.nodes.values() if shows_node(wanted, node)]
+        return await json_list_response(request, shown, render_node)
 
     async def inspect(self, request: web.Request) -> web.Response:
         """``GET /nodes/{id}``."""
@@ -45,7 +53,7 @@ class Nodes:
         spec = parse_node_spec(await read_json(request))
         node = store.state.find_node(request.match_info["id"])
         if spec.role is not node.spec.role:
-            raise NotImplementedHereError("changing the role of a node is not implemented")
+            _refuse_role(store.state, spec.role)
         if version != node.version:
             raise out_of_sequence()
         try:
@@ -67,3 +75,10 @@ class Nodes:
             raise InvalidInputError(f"node {node.id} is not down and can't be removed")
         await store.propose([Delete(table="node", id=node.id)])
         return web.Response()
+
+
+def _refuse_role(state: State, wanted: Role) -> NoReturn:
+    managers = sum(node.spec.role is Role.MANAGER for node in state.nodes.values())
+    if wanted is Role.WORKER and managers <= 1:
+        raise InvalidInputError("attempting to demote the last manager of the swarm")
+    raise NotImplementedHereError("changing the role of a node is not implemented")

@@ -3,12 +3,20 @@
 import random  # noqa: TID251 - only named as a type
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
 from common.clock import Clock
 from common.engine_api.application import requested_version
-from common.engine_api.http import filters, flag, integer, json_response, read_json
+from common.engine_api.http import (
+    filters,
+    flag,
+    integer,
+    json_list_response,
+    json_response,
+    read_json,
+)
 from common.errors import (
     ConflictError,
     InvalidInputError,
@@ -54,17 +62,17 @@ class Services:
         self._node, self._engine, self._clock, self._chance = node, engine, clock, chance
         self._new_id = id_source(chance)
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.StreamResponse:
         """``GET /services``."""
         state, wanted = state_of(self._node), filters(request, *SERVICE_FILTERS)
-        with_status = flag(request, "status")
-        return json_response(
-            [
-                render_service(service, service_status(state, service) if with_status else None)
-                for service in state.services.values()
-                if shows_service(wanted, service)
-            ]
-        )
+        shown = [service for service in state.services.values() if shows_service(wanted, service)]
+        if not flag(request, "status"):
+            return await json_list_response(request, shown, render_service)
+
+        def with_status(service: Service) -> dict[str, Any]:
+            return render_service(service, service_status(state, service))
+
+        return await json_list_response(request, shown, with_status)
 
     async def inspect(self, request: web.Request) -> web.Response:
         """``GET /services/{id}``."""

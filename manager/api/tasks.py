@@ -5,7 +5,7 @@ from collections.abc import Collection
 from aiohttp import web
 
 from common.engine_api.filters import Filters
-from common.engine_api.http import filters, json_response
+from common.engine_api.http import filters, json_list_response, json_response
 from common.model.task import Task
 from manager.api.access import state_of
 from manager.api.filters import TASK_FILTERS, check_task_filters, shows_task
@@ -20,25 +20,21 @@ class Tasks:
     def __init__(self, node: SwarmNode) -> None:
         self._node = node
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.StreamResponse:
         """``GET /tasks``."""
         state = state_of(self._node)
         wanted = filters(request, *TASK_FILTERS)
         check_task_filters(wanted)
         wanted = self._resolved(state, wanted)
-        rendered = TaskRenderer()
 
         def is_up_to_date(task: Task) -> bool:
             service = state.services.get(task.service_id)
             return service is not None and task.spec_version == service.spec_version
 
-        return json_response(
-            [
-                rendered.render(task)
-                for task in _candidates(state, wanted)
-                if shows_task(wanted, task, is_up_to_date)
-            ]
-        )
+        shown = [
+            task for task in _candidates(state, wanted) if shows_task(wanted, task, is_up_to_date)
+        ]
+        return await json_list_response(request, shown, TaskRenderer().render)
 
     async def inspect(self, request: web.Request) -> web.Response:
         """``GET /tasks/{id}``."""
