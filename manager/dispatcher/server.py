@@ -17,7 +17,7 @@ from common.protocol.messages import LogLine, LogRequest, Register, SessionRefus
 from manager.dispatcher.heartbeat import Heartbeats
 from manager.dispatcher.reports import node_state, observations, orphans, registration
 from manager.dispatcher.sessions import Session
-from manager.dispatcher.writer import Writer
+from manager.dispatcher.writer import Wish, Writer
 from manager.store.state import State
 from manager.store.store import Store
 from manager.store.watch import Changed, Watch, WatchLaggedError
@@ -108,27 +108,28 @@ class Dispatcher:
         """
         while True:
             now = self._clock.monotonic()
+            wishes: list[Wish] = []
             for node_id in self._heartbeats.overdue(now):
-                await self._lose(node_id)
+                wishes.extend(self._lose(node_id))
+            await self._writer.write(wishes)
             next_at = self._heartbeats.next_at()
-            wait = self._grace_seconds() if next_at is None else next_at - now
+            wait = self._grace_seconds() if next_at is None else next_at - self._clock.monotonic()
             await self._clock.sleep(max(0.0, min(wait, self._grace_seconds())))
 
-    async def _lose(self, node_id: str) -> None:
+    def _lose(self, node_id: str) -> list[Wish]:
         """A node was silent for too long: it is down, and a day later its tasks are given up."""
         node = self._store.state.nodes.get(node_id)
         if node is None:
-            return
+            return []
         if node.status.state is NodeState.DOWN:
             tasks = self._store.state.tasks_of_node(node_id)
-            await self._writer.write(orphans(node_id, tasks, self._clock.now()))
-            return
+            return orphans(node_id, tasks, self._clock.now())
         _log.warning("node %s is down: it has not been heard in time", node_id)
         session = self._sessions.pop(node_id, None)
         if session is not None:
             session.end()
         self._heartbeats.expect(node_id, self._clock.monotonic() + ORPHAN_SECONDS)
-        await self._writer.write([node_state(node_id, NodeState.DOWN, MESSAGE_DOWN)])
+        return [node_state(node_id, NodeState.DOWN, MESSAGE_DOWN)]
 
     def _grace_seconds(self) -> float:
         return GRACE_PERIODS * self._period_seconds()

@@ -4,12 +4,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Never
+from typing import Final, Never, Protocol
 
 from common.errors import ConflictError, NotFoundError, NotLeaderError, SwarmdError, TooLargeError
 from manager.store.changes import Change
 from manager.store.state import State
-from manager.store.store import MAX_CHANGES_PER_ENTRY, Store
+from manager.store.store import MAX_CHANGES_PER_ENTRY
 
 ATTEMPTS_MAX: Final = 20
 """Times that a batch is decided again because someone else wrote first."""
@@ -22,6 +22,19 @@ class Wish:
     key: str
     """The object written; a batch holds one wish for each."""
     change: Callable[[State], Change | None]
+
+
+class WritableStore(Protocol):
+    """What a writer needs of the store."""
+
+    @property
+    def state(self) -> State:
+        """The live tables."""
+        ...
+
+    async def propose(self, changes: Sequence[Change]) -> int:
+        """Has the changes applied, all or none."""
+        ...
 
 
 class _Write:
@@ -44,7 +57,7 @@ class _Write:
 class Writer:
     """Takes wishes while it runs. A session waits for its own, so at most one report of each is held here."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: WritableStore) -> None:
         self._store = store
         self._waiting: deque[tuple[Wish, _Write]] = deque()
         self._filled = asyncio.Event()

@@ -74,7 +74,7 @@ class TaskRunner:
         self.status = status
         self._around = around
         self._container_id = container.id if container else ""
-        self._ports = _with_given_ports(task.ports if task else (), status.port_status)
+        self._ports = _with_given_ports(_ports_of(task) if task else (), status.port_status)
         self._is_stopping = False
         self._fault: Fault | None = None
         self._poked = asyncio.Event()
@@ -116,7 +116,11 @@ class TaskRunner:
                     await self._attempt(step)
 
     def _situation(self) -> Situation:
-        given = tuple(port for port in self._ports if port.publish_mode is PublishMode.HOST)
+        given = tuple(
+            port
+            for port in self._ports
+            if port.publish_mode is PublishMode.HOST and port.published_port
+        )
         return Situation(
             task=self.task,
             status=self.status,
@@ -274,6 +278,12 @@ def remember(memory: Memory, task: Task, status: TaskStatus) -> None:
         memory.save(task, status)
     except OSError:
         _log.exception("task %s cannot be remembered on disk", task.id)
+
+
+def _ports_of(task: Task) -> tuple[PortConfig, ...]:
+    """The ports to publish: none for a task that has the host's own network, as in Docker."""
+    on_host = any(network.target == "host" for network in task.spec.networks)
+    return () if on_host else task.ports
 
 
 def _with_given_ports(

@@ -1,0 +1,397 @@
+"""The dispatcher as an agent sees it: over a channel, with a test in the agent's place."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from common.model.cluster import Cluster, ClusterSpec, DispatcherConfig
+from common.model.node import Node, NodeDescription, NodeState, NodeStatus
+from common.model.task import Task, TaskState, TaskStatus
+from common.protocol.channel import ChannelClosedError, LocalChannel, local_channel
+from common.protocol.messages import (
+    Assignments,
+    Heartbeat,
+    HeartbeatTaken,
+    Message,
+    Register,
+    Report,
+    ReportTaken,
+    SessionOpened,
+    SessionRefused,
+    TaskReport,
+)
+from manager.dispatcher.reports import TEXT_CHARS_MAX
+from manager.dispatcher.server import Dispatcher
+from manager.store.changes import Create, Delete, SetDesiredState, Update
+from manager.store.store import Store, memory_store
+from tests.support.fake_clock import FakeClock, settle
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store: Store = memory_store(self.clock, random.Random(1))
+        self.dispatcher = Dispatcher(self.store, self.clock, random.Random(2))
+        self.group: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def leading(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as self.group:
+            leading = self.group.create_task(self.dispatcher.run())
+            await settle()
+            yield
+            leading.cancel()
+
+    async def open(self, node_id: str = "n1") -> "Agent":
+        agent = await self.knock(node_id)
+        opened, assignments = await agent.hear()
+        assert isinstance(opened, SessionOpened)
+        assert isinstance(assignments, Assignments)
+        assert assignments.applies_to == 0
+        agent.tasks = assignments.tasks
+        agent.opened = opened
+        return agent
+
+    async def knock(self, node_id: str) -> "Agent":
+        manager, agent = local_channel()
+        assert self.group is not None
+        self.group.create_task(self.dispatcher.serve(manager, "10.0.0.7"))
+        description = NodeDescription(hostname=f"host-{node_id}")
+        await agent.send(Register(node_id=node_id, description=description))
+        return Agent(agent)
+
+    def node(self, node_id: str = "n1") -> Node:
+        return self.store.state.nodes[node_id]
+
+    def task(self, task_id: str) -> Task:
+        return self.store.state.tasks[task_id]
+
+    async def beat_every(self, seconds: float) -> None:
+        cluster = self.store.state.cluster()
+        assert cluster is not None
+        spec = ClusterSpec(dispatcher=DispatcherConfig(heartbeat_period_seconds=seconds))
+        await self.store.propose([Update(object=replace(cluster, spec=spec))])
+
+    async def want(self, task_id: str, state: TaskState) -> None:
+        await self.store.propose([SetDesiredState(task_id=task_id, state=state)])
+
+
+class Agent:
+    def __init__(self, channel: LocalChannel) -> None:
+        self.channel = channel
+        self.tasks: tuple[Task, ...] = ()
+        self.opened: SessionOpened | None = None
+
+    async def hear(self) -> list[Message]:
+        """What came until now; raises when the channel ended and nothing came."""
+        await settle()
+        heard: list[Message] = []
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._listen(heard))
+            await settle()
+            listening.cancel()
+        if not heard and listening.done() and not listening.cancelled():
+            raise ChannelClosedError
+        return heard
+
+    async def _listen(self, heard: list[Message]) -> None:
+        try:
+            while True:
+                heard.append(await self.channel.receive())
+        except ChannelClosedError:
+            return
+
+    async def report(self, number: int, *reports: tuple[str, TaskState]) -> None:
+        statuses = [(task_id, TaskStatus(state=state)) for task_id, state in reports]
+        await self.report_statuses(number, statuses)
+
+    async def report_statuses(
+        self, number: int, statuses: Iterable[tuple[str, TaskStatus]]
+    ) -> None:
+        told = tuple(TaskReport(task_id=key, status=status) for key, status in statuses)
+        await self.channel.send(Report(number=number, reports=told))
+
+
+def assigned(task_id: str, node_id: str = "n1") -> Create:
+    status = TaskStatus(state=TaskState.ASSIGNED)
+    return Create(object=Task(id=task_id, node_id=node_id, status=status))
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.store.propose(
+        [
+            Create(object=Cluster(id="c")),
+            Create(object=Node(id="n1")),
+            Create(object=Node(id="n2")),
+            assigned("a"),
+            assigned("b"),
+            assigned("other", "n2"),
+        ]
+    )
+    return world
+
+
+async def test_a_node_that_registers_is_ready_and_described_when_its_session_opens(
+    world: World,
+) -> None:
+    async with world.leading():
+        agent = await world.open()
+        assert world.node().status == NodeStatus(state=NodeState.READY, addr="10.0.0.7")
+        assert world.node().description == NodeDescription(hostname="host-n1")
+        assert [task.id for task in agent.tasks] == ["a", "b"]
+        assert agent.opened is not None
+        assert 4.5 <= agent.opened.heartbeat_period_seconds <= 5.5
+        agent.channel.close()
+
+
+async def test_an_unknown_node_is_refused(world: World) -> None:
+    async with world.leading():
+        agent = await world.knock("n9")
+        assert await agent.hear() == [SessionRefused(reason="node n9 is not part of this swarm")]
+        with pytest.raises(ChannelClosedError):
+            await agent.hear()
+        assert "n9" not in world.store.state.nodes
+
+
+async def test_a_manager_that_does_not_lead_refuses(world: World) -> None:
+    async with asyncio.TaskGroup() as world.group:
+        agent = await world.knock("n1")
+        assert await agent.hear() == [SessionRefused(reason="this manager does not lead")]
+
+
+async def test_who_does_not_say_who_it_is_is_sent_away(world: World) -> None:
+    async with world.leading():
+        manager, agent = local_channel()
+        assert world.group is not None
+        serving = world.group.create_task(world.dispatcher.serve(manager))
+        await world.clock.advance(10.0)
+        assert serving.done()
+        with pytest.raises(ChannelClosedError):
+            await agent.receive()
+
+
+async def test_differences_come_in_order_and_only_for_what_matters(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await world.want("a", TaskState.SHUTDOWN)
+        await world.store.propose([Delete(table="task", id="b"), assigned("c")])
+        first, *more = await agent.hear()
+        assert isinstance(first, Assignments)
+        heard = [first, *more]
+        told = [task for m in heard if isinstance(m, Assignments) for task in m.tasks]
+        assert {task.id: task.desired_state for task in told} == {
+            "a": TaskState.SHUTDOWN,
+            "c": TaskState.RUNNING,
+        }
+        numbers = [(m.applies_to, m.results_in) for m in heard if isinstance(m, Assignments)]
+        assert numbers == [(n, n + 1) for n in range(1, len(numbers) + 1)]
+        await agent.report(1, ("c", TaskState.RUNNING))
+        assert await agent.hear() == [ReportTaken(number=1)]
+        agent.channel.close()
+
+
+async def test_what_is_committed_in_one_turn_is_told_in_one_message(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await world.store.propose([assigned(f"t{n}") for n in range(50)])
+        (message,) = await agent.hear()
+        assert isinstance(message, Assignments)
+        assert len(message.tasks) == 50
+        agent.channel.close()
+
+
+async def test_a_report_is_acknowledged_once_it_is_committed(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await agent.report(1, ("a", TaskState.ACCEPTED), ("b", TaskState.RUNNING))
+        assert await agent.hear() == [ReportTaken(number=1)]
+        assert world.task("a").status.state is TaskState.ACCEPTED
+        assert world.task("b").status.state is TaskState.RUNNING
+        agent.channel.close()
+
+
+async def test_a_node_reports_only_its_own_tasks_and_only_forward(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        index = world.store.state.index
+        await agent.report(
+            1,
+            ("other", TaskState.FAILED),
+            ("nobody", TaskState.FAILED),
+            ("a", TaskState.PENDING),
+            ("b", TaskState.ORPHANED),
+        )
+        assert await agent.hear() == [ReportTaken(number=1)]
+        assert world.store.state.index == index
+        agent.channel.close()
+
+
+async def test_what_is_known_already_is_not_written_again(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await agent.report(1, ("a", TaskState.RUNNING))
+        await agent.hear()
+        index = world.store.state.index
+        await agent.report(2, ("a", TaskState.RUNNING))
+        assert await agent.hear() == [ReportTaken(number=2)]
+        assert world.store.state.index == index
+        agent.channel.close()
+
+
+async def test_an_endless_error_is_cut(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        status = TaskStatus(state=TaskState.FAILED, err="x" * 10_000_000)
+        await agent.report_statuses(1, [("a", status)])
+        assert await agent.hear() == [ReportTaken(number=1)]
+        assert world.task("a").status.err == "x" * TEXT_CHARS_MAX
+        agent.channel.close()
+
+
+async def test_an_agent_that_does_not_wait_for_the_acknowledgement_is_cut_off(
+    world: World,
+) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await agent.report(1, ("a", TaskState.RUNNING))
+        await agent.report(2, ("b", TaskState.RUNNING))
+        with pytest.raises(ChannelClosedError):
+            await agent.hear()
+
+
+async def test_a_verdict_of_a_manager_is_told(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await agent.report(1, ("a", TaskState.RUNNING))
+        await agent.hear()
+        task = world.task("a")
+        rejected = replace(task, status=TaskStatus(state=TaskState.REJECTED))
+        await world.store.propose([Update(object=rejected)])
+        (message,) = await agent.hear()
+        assert isinstance(message, Assignments)
+        assert message.tasks == (world.task("a"),)
+        agent.channel.close()
+
+
+# --------------------------------------------------------------------------------- heartbeats
+
+
+async def test_a_node_that_beats_stays_ready(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        for _ in range(10):
+            await world.clock.advance(5.0)
+            await agent.channel.send(Heartbeat())
+            (taken,) = await agent.hear()
+            assert isinstance(taken, HeartbeatTaken)
+            assert 4.5 <= taken.heartbeat_period_seconds <= 5.5
+        assert world.node().status.state is NodeState.READY
+        agent.channel.close()
+
+
+async def test_three_periods_of_silence_are_down(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await world.clock.advance(14.9)
+        assert world.node().status.state is NodeState.READY
+        await world.clock.advance(0.2)
+        assert world.node().status == NodeStatus(
+            state=NodeState.DOWN, message="heartbeat failure", addr="10.0.0.7"
+        )
+        with pytest.raises(ChannelClosedError):
+            await agent.hear()
+        await world.open()
+        assert world.node().status.state is NodeState.READY
+
+
+async def test_the_period_is_the_clusters(world: World) -> None:
+    async with world.leading():
+        await world.beat_every(1.0)
+        await world.clock.advance(15.0)
+        agent = await world.open()
+        assert agent.opened is not None
+        assert 0.9 <= agent.opened.heartbeat_period_seconds <= 1.1
+        await world.clock.advance(3.1)
+        assert world.node().status.state is NodeState.DOWN
+
+
+async def test_a_channel_that_ends_is_disconnected_and_down_after_the_grace(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        agent.channel.close()
+        await settle()
+        assert world.node().status.state is NodeState.DISCONNECTED
+        await world.clock.advance(15.1)
+        assert world.node().status.state is NodeState.DOWN
+
+
+async def test_a_node_that_comes_back_within_the_grace_is_ready(world: World) -> None:
+    async with world.leading():
+        (await world.open()).channel.close()
+        await world.clock.advance(10.0)
+        agent = await world.open()
+        await world.clock.advance(10.0)
+        assert world.node().status.state is NodeState.READY
+        agent.channel.close()
+
+
+async def test_a_second_session_of_a_node_replaces_the_first(world: World) -> None:
+    async with world.leading():
+        first = await world.open()
+        second = await world.open()
+        with pytest.raises(ChannelClosedError):
+            await first.hear()
+        assert world.node().status.state is NodeState.READY
+        await world.want("a", TaskState.SHUTDOWN)
+        assert len(await second.hear()) == 1
+        second.channel.close()
+
+
+async def test_after_a_change_of_leader_nodes_have_twice_the_time(world: World) -> None:
+    async with world.leading():
+        one, two = await world.open("n1"), await world.open("n2")
+    for agent in (one, two):
+        with pytest.raises(ChannelClosedError):
+            await agent.hear()
+    assert world.node("n1").status.state is NodeState.READY
+    async with world.leading():
+        assert world.node("n1").status.state is NodeState.UNKNOWN
+        agent = await world.open("n1")
+        assert world.node("n1").status.state is NodeState.READY
+        await world.clock.advance(14.0)
+        await agent.channel.send(Heartbeat())
+        await world.clock.advance(14.0)
+        await agent.channel.send(Heartbeat())
+        assert world.node("n2").status.state is NodeState.UNKNOWN
+        await world.clock.advance(2.1)
+        assert world.node("n2").status.state is NodeState.DOWN
+        assert world.node("n1").status.state is NodeState.READY
+        agent.channel.close()
+
+
+async def test_a_node_that_is_removed_loses_its_session(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        await world.store.propose([Delete(table="node", id="n1")])
+        with pytest.raises(ChannelClosedError):
+            await agent.hear()
+        await world.clock.advance(100.0)
+        assert "n1" not in world.store.state.nodes
+
+
+async def test_tasks_of_a_node_that_is_down_for_a_day_are_given_up(world: World) -> None:
+    await world.beat_every(3600.0)
+    async with world.leading():
+        agent = await world.open()
+        await agent.report(1, ("a", TaskState.RUNNING), ("b", TaskState.COMPLETE))
+        await agent.hear()
+        agent.channel.close()
+        await world.clock.advance((3 + 24) * 3600.0 + 1.0)
+        assert world.task("a").status.state is TaskState.ORPHANED
+        assert world.task("b").status.state is TaskState.COMPLETE
