@@ -1,12 +1,13 @@
 """What the local engine needs of the rest of the worker, and no more."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from common.model.container_spec import Mount
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, ExecResult, Exit
+from worker.volumes.place import VolumePlace
 
 
 class Runtime(Protocol):
@@ -84,14 +85,35 @@ class Networks(Protocol):
         """Takes its namespace, links and address away; may be called again."""
         ...
 
+    async def reconcile(self, keep: Collection[str]) -> None:
+        """Takes away what all containers but these have: what a crash has left behind."""
+        ...
+
 
 class Volumes(Protocol):
     """The node's volumes (``worker.volumes.local`` is it)."""
 
-    async def acquire(self, mount: Mount, container_id: str) -> str:
-        """The host directory of a volume mount, made (and, when it is new, filled from the image later) if need be."""
+    async def acquire(
+        self, mount: Mount, container_id: str, *, layers: Sequence[str]
+    ) -> VolumePlace:
+        """The volume of a mount for a container: found, or made and filled with what the image has at its target.
+
+        Without a source it is an anonymous one. ``layers`` are the image's, topmost first.
+
+        Raises:
+            InvalidInputError: a name, driver or option that cannot be.
+            SystemFailureError: the machine refused; nothing was made.
+        """
+        ...
+
+    def hold(self, name: str, container_id: str) -> None:
+        """Says again, after a restart, what ``acquire`` began."""
         ...
 
     async def release(self, container_id: str) -> None:
         """The container is gone: its anonymous volumes are removed, named ones stay."""
+        ...
+
+    async def sweep(self) -> None:
+        """Removes anonymous volumes that no container holds: what a crash has left behind."""
         ...

@@ -1,6 +1,7 @@
 """An image as a container needs it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from common.model.container_spec import HealthConfig
 
@@ -21,3 +22,4 @@ class ResolvedImage:
     stop_signal: str = ""
     volumes: tuple[str, ...] = ()
     healthcheck: HealthConfig | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,6 @@ the old state or the new one, and some garbage that the next start removes.
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import IO
 
 from common.codec import decode, encode
 from common.errors import SwarmdError, SystemFailureError
+from common.files import replace_durably, sync_directory
 from worker.images.archive import BadArchiveError
 from worker.images.garbage import garbage
 from worker.images.limits import Limits
@@ -170,17 +170,11 @@ class Shelf:
             if not self.has_layer(diff_id):  # another archive brought it meanwhile
                 Path(workspace.path, _hex(diff_id)).rename(self._layers / _hex(diff_id))
         for directory in (self._layers, self._configs):
-            _sync(directory)
+            sync_directory(directory)
 
     def write_index(self, index: Index) -> None:
         """Replaces the index, on disk when this returns."""
-        new = self._tmp / "index"
-        with new.open("wb") as file:
-            file.write(encode(index))
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(self._index)
-        _sync(self._root)
+        replace_durably(self._index, encode(index))
 
     def sweep(self, index: Index, arriving: frozenset[str] = frozenset()) -> None:
         """Removes layers and configs that no image of the index needs."""
@@ -199,11 +193,3 @@ class Shelf:
 
 def _hex(digest: str) -> str:
     return digest.removeprefix(_SHA256)
-
-
-def _sync(directory: Path) -> None:
-    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)

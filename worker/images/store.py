@@ -113,6 +113,7 @@ class ImageStore:
             stop_signal=config.stop_signal,
             volumes=config.volumes,
             healthcheck=config.healthcheck,
+            labels=config.labels,
         )
 
     def all(self) -> Sequence[Image]:

@@ -1,0 +1,137 @@
+"""What the local engine composes, without any of it: processes, images, networks and volumes that only say so."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from common.clock import Clock
+from common.errors import NotFoundError
+from common.model.container_spec import Mount
+from worker.images.resolved import ResolvedImage
+from worker.network.attachment import Attachment, Sandbox
+from worker.runtime.bundle import Bundle, ExecResult, Exit
+from worker.volumes.place import VolumePlace
+
+
+@dataclass
+class FakeRuntime:
+    """Containers run until a test, a signal or a kill ends them. It outlives the engine, as the supervisor does."""
+
+    clock: Clock
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    exits: dict[str, Exit] = field(default_factory=dict)
+    signals: list[tuple[str, int]] = field(default_factory=list)
+    ignored_signals: set[int] = field(default_factory=set)
+    refusal: Exception | None = None
+    probe: ExecResult = field(default_factory=lambda: ExecResult(code=0, output=b""))
+    probes: list[tuple[str, ...]] = field(default_factory=list)
+    _ended: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def start(self, bundle: Bundle) -> int:
+        if self.refusal is not None:
+            raise self.refusal
+        self.bundles[bundle.id] = bundle
+        self.exits.pop(bundle.id, None)
+        return 1000 + len(self.bundles)
+
+    async def end(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
+        async with self._ended:
+            del self.bundles[container_id]
+            self.exits[container_id] = Exit(
+                id=container_id, code=code, oom_killed=oom_killed, at=self.clock.now()
+            )
+            self._ended.notify_all()
+
+    async def signal(self, container_id: str, number: int) -> None:
+        self.signals.append((container_id, number))
+        if container_id in self.bundles and number not in self.ignored_signals:
+            await self.end(container_id, 128 + number)
+
+    async def kill(self, container_id: str) -> None:
+        self.signals.append((container_id, 9))
+        if container_id in self.bundles and 9 not in self.ignored_signals:
+            await self.end(container_id, 137)
+
+    async def wait(self, container_id: str) -> Exit:
+        if container_id not in self.bundles and container_id not in self.exits:
+            raise NotFoundError(f"container {container_id} has not been started")
+        async with self._ended:
+            await self._ended.wait_for(lambda: container_id in self.exits)
+        return self.exits[container_id]
+
+    async def exec(
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        *,
+        timeout_seconds: float,
+        output_max_bytes: int,
+    ) -> ExecResult:
+        self.probes.append(tuple(argv))
+        return self.probe
+
+    async def cleanup(self, container_id: str) -> None:
+        self.exits.pop(container_id, None)
+
+    async def running(self) -> frozenset[str]:
+        return frozenset(self.bundles)
+
+
+@dataclass
+class FakeImages:
+    images: dict[str, ResolvedImage] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+
+    def resolve(self, reference: str) -> ResolvedImage:
+        for name, image in self.images.items():
+            if reference in (name, image.id):
+                return image
+        raise NotFoundError(f"No such image: {reference}")
+
+    def hold(self, image_id: str, container_id: str) -> None:
+        self.held[container_id] = image_id
+
+    def release(self, container_id: str) -> None:
+        self.held.pop(container_id, None)
+
+
+@dataclass
+class FakeNetworks:
+    attached: set[str] = field(default_factory=set)
+
+    async def attach(self, container_id: str) -> Sandbox:
+        self.attached.add(container_id)
+        attachment = Attachment(address="10.0.0.2", prefix_length=16, gateway="10.0.0.1")
+        return Sandbox(
+            namespace=f"/netns/{container_id}", attachment=attachment, nameservers=("9.9.9.9",)
+        )
+
+    async def detach(self, container_id: str) -> None:
+        self.attached.discard(container_id)
+
+    async def reconcile(self, keep: Collection[str]) -> None:
+        self.attached &= set(keep)
+
+
+@dataclass
+class FakeVolumes:
+    held: set[tuple[str, str]] = field(default_factory=set)
+    refusal: Exception | None = None
+
+    async def acquire(
+        self, mount: Mount, container_id: str, *, layers: Sequence[str]
+    ) -> VolumePlace:
+        if self.refusal is not None:
+            raise self.refusal
+        name = mount.source or "anonymous"
+        self.hold(name, container_id)
+        return VolumePlace(name=name, path=f"/volumes/{name}/_data")
+
+    def hold(self, name: str, container_id: str) -> None:
+        self.held.add((name, container_id))
+
+    async def release(self, container_id: str) -> None:
+        self.held = {item for item in self.held if item[1] != container_id}
+
+    async def sweep(self) -> None:
+        return

@@ -1,0 +1,121 @@
+"""A container's record, image and network into everything that its first process needs."""
+
+from dataclasses import dataclass
+
+from common.model.container_spec import Mount, MountType
+from common.model.resources import ResourceRequirements
+from worker.containers.record import Container, MountPoint
+from worker.containers.settle import hostname_of, log_options_of
+from worker.images.resolved import ResolvedImage
+from worker.network.attachment import Sandbox
+from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, RootFs
+from worker.runtime.capabilities import container_capabilities
+
+CPU_PERIOD_US = 100_000
+CPU_QUOTA_US_MIN = 1_000
+"""The kernel takes no less."""
+_NANO = 1_000_000_000
+_ETC_FILES = ("hosts", "hostname", "resolv.conf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The directories of one container on the host."""
+
+    directory: str
+    """Survives a reboot: record, files, log."""
+    merged: str
+    """Where its root is mounted."""
+
+    @property
+    def log(self) -> str:
+        """Its output."""
+        return f"{self.directory}/log"
+
+    def file(self, name: str) -> str:
+        """One of its files of /etc."""
+        return f"{self.directory}/{name}"
+
+
+def bundle_of(
+    container: Container, image: ResolvedImage, sandbox: Sandbox | None, places: Places
+) -> Bundle:
+    """Decides the bundle. ``sandbox`` is None for a container on the host's network or on none."""
+    spec = container.config.spec
+    return Bundle(
+        id=container.id,
+        rootfs=RootFs(
+            lower=image.layers,
+            upper=places.file("upper"),
+            work=places.file("work"),
+            merged=places.merged,
+            read_only=spec.read_only,
+        ),
+        argv=container.argv,
+        env=container.env,
+        cwd=container.working_dir,
+        user=container.user,
+        groups=spec.groups,
+        hostname=hostname_of(spec, container.id),
+        mounts=_mounts(container, places),
+        network_namespace=_namespace(container.config.network, sandbox),
+        capabilities=container_capabilities(spec.capability_add, spec.capability_drop),
+        no_new_privileges=bool(spec.privileges and spec.privileges.no_new_privileges),
+        sysctls=spec.sysctls,
+        ulimits={limit.name: (limit.soft, limit.hard) for limit in spec.ulimits},
+        oom_score_adj=spec.oom_score_adj,
+        tty=spec.tty,
+        init=bool(spec.init),
+        limits=limits_of(container.config.resources),
+        log=log_options_of(container.config.log_driver, path=places.log),
+    )
+
+
+def _namespace(network: str, sandbox: Sandbox | None) -> str:
+    if sandbox is not None:
+        return sandbox.namespace
+    return "host" if network == "host" else ""
+
+
+def _mounts(container: Container, places: Places) -> tuple[BundleMount, ...]:
+    """Files of /etc first, then the mounts, those nearer to the root before those below them."""
+    asked = {mount.target: mount for mount in container.config.spec.mounts}
+    taken = {point.destination.rstrip("/") for point in container.mounts}
+    own = [
+        BundleMount(target=f"/etc/{name}", source=places.file(name))
+        for name in _ETC_FILES
+        if f"/etc/{name}" not in taken
+    ]
+    by_depth = sorted(container.mounts, key=lambda point: point.destination.rstrip("/").count("/"))
+    return (*own, *(_mount(point, asked.get(point.destination)) for point in by_depth))
+
+
+def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
+    bind = asked.bind_options if asked and asked.type is MountType.BIND else None
+    tmpfs = asked.tmpfs_options if asked else None
+    return BundleMount(
+        target=point.destination,
+        source=point.source,
+        read_only=point.read_only,
+        tmpfs_size_bytes=tmpfs.size_bytes if tmpfs else 0,
+        tmpfs_mode=(tmpfs.mode if tmpfs else 0) or 0o1777,
+        propagation=(bind.propagation if bind else "") or "rprivate",
+        recursive=not (bind and bind.non_recursive),
+    )
+
+
+def limits_of(resources: ResourceRequirements) -> CgroupLimits:
+    """A service's limits and reservations as its cgroup has them."""
+    limits, swap = resources.limits, resources.swap_bytes
+    memory_swap = 0
+    if limits.memory_bytes and swap is not None:
+        memory_swap = -1 if swap < 0 else limits.memory_bytes + swap
+    quota = limits.nano_cpus * CPU_PERIOD_US // _NANO
+    return CgroupLimits(
+        cpu_quota_us=max(quota, CPU_QUOTA_US_MIN) if limits.nano_cpus else 0,
+        cpu_period_us=CPU_PERIOD_US,
+        memory_bytes=limits.memory_bytes,
+        memory_swap_bytes=memory_swap,
+        memory_reservation_bytes=resources.reservations.memory_bytes,
+        pids=limits.pids,
+    )

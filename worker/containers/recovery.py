@@ -1,0 +1,65 @@
+"""What to make of a container's record after swarmd was away: pure."""
+
+from dataclasses import dataclass, replace
+
+from worker.containers.record import Container, ContainerState
+from worker.network.attachment import Attachment
+from worker.runtime.bundle import Exit
+
+UNKNOWN_EXIT_CODE = 255
+"""Of a container whose end nobody saw, as Docker has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """It runs: look after it."""
+
+    container: Container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskForEnd:
+    """It may have run and ended meanwhile: the runtime knows (``after_absence``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """It is as its record says."""
+
+
+def recovery_of(container: Container, *, is_running: bool) -> Adopt | AskForEnd | Leave:
+    """Compares a record with whether the container's first process lives.
+
+    A start is recorded before it is tried: ``created`` with a start time is one whose outcome was not recorded.
+    """
+    if is_running:
+        return Adopt(container=replace(container, state=ContainerState.RUNNING))
+    was_started = container.state is ContainerState.CREATED and container.started_at > 0
+    if container.state is ContainerState.RUNNING or was_started:
+        return AskForEnd()
+    return Leave()
+
+
+def after_exit(container: Container, ended: Exit) -> Container:
+    """The record of a container that has ended."""
+    return replace(
+        container,
+        state=ContainerState.EXITED,
+        pid=0,
+        exit_code=ended.code,
+        oom_killed=ended.oom_killed,
+        finished_at=ended.at,
+        attachment=Attachment(network=container.config.network),
+    )
+
+
+def after_absence(container: Container, ended: Exit | None, *, now: float) -> Container:
+    """The record of a container that runs no more; ``ended`` is None when the runtime never heard of it."""
+    if ended is not None:
+        return after_exit(container, ended)
+    if container.state is ContainerState.CREATED:
+        return replace(
+            container, started_at=0.0, attachment=Attachment(network=container.config.network)
+        )
+    lost = Exit(id=container.id, code=UNKNOWN_EXIT_CODE, oom_killed=False, at=now)
+    return replace(after_exit(container, lost), error="it ended while nobody was watching")

@@ -1,0 +1,234 @@
+"""What a container will be, decided when it is created: its image's defaults under what its spec asks for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from common.errors import InvalidInputError, NotImplementedHereError
+from common.model.container_spec import (
+    ContainerSpec,
+    Driver,
+    HealthConfig,
+    Mount,
+    MountType,
+)
+from worker.containers.record import Container, ContainerConfig
+from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
+from worker.images.resolved import ResolvedImage
+from worker.runtime.bundle import LogOptions
+from worker.runtime.capabilities import UnknownCapabilityError, container_capabilities
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHORT_ID_LENGTH = 12
+NETWORKS = ("bridge", "host", "none")
+
+DEFAULT_LOG_BYTES_MAX = 10 * 1000 * 1000
+DEFAULT_LOG_FILES_MAX = 3
+LOG_FILES_MAX = 1000
+
+DEFAULT_INTERVAL_SECONDS = 30.0
+DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_START_INTERVAL_SECONDS = 5.0
+DEFAULT_RETRIES = 3
+
+_SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_KINDS = {MountType.BIND: "bind", MountType.VOLUME: "volume", MountType.TMPFS: "tmpfs"}
+
+
+def container_of(
+    config: ContainerConfig, image: ResolvedImage, *, container_id: str, now: float
+) -> Container:
+    """The record of a container that does not exist yet; its mounts are still to come.
+
+    Raises:
+        InvalidInputError: the spec contradicts itself or the image.
+        NotImplementedHereError: it asks for something that is refused rather than faked.
+    """
+    check_spec(config)
+    spec = config.spec
+    argv = argv_of(spec, image)
+    if not argv:
+        raise InvalidInputError("no command specified")
+    stop_signal = spec.stop_signal or image.stop_signal or DEFAULT_STOP_SIGNAL
+    signal_number(stop_signal)
+    labels = {**image.labels, **spec.labels, **config.labels}
+    return Container(
+        id=container_id,
+        config=replace(config, labels=labels),
+        image_id=image.id,
+        created_at=now,
+        argv=argv,
+        env=env_of(spec, image, hostname=hostname_of(spec, container_id)),
+        working_dir=spec.dir or image.working_dir or "/",
+        user=spec.user or image.user,
+        stop_signal=stop_signal,
+        healthcheck=healthcheck_of(spec.healthcheck, image.healthcheck),
+    )
+
+
+def hostname_of(spec: ContainerSpec, container_id: str) -> str:
+    """The container's hostname."""
+    return spec.hostname or container_id[:SHORT_ID_LENGTH]
+
+
+def argv_of(spec: ContainerSpec, image: ResolvedImage) -> tuple[str, ...]:
+    """What runs. A command replaces the image's entrypoint and, with it, the image's arguments."""
+    if spec.command:
+        return (*spec.command, *spec.args)
+    return (*image.entrypoint, *(spec.args or image.cmd))
+
+
+def env_of(spec: ContainerSpec, image: ResolvedImage, *, hostname: str) -> tuple[str, ...]:
+    """PATH and HOSTNAME, then the image's, then the spec's; a bare name takes a variable away."""
+    env: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if spec.tty:
+        env["TERM"] = "xterm"
+    for line in (*image.env, *spec.env):
+        name, sign, value = line.partition("=")
+        if sign:
+            env[name] = value
+        else:
+            env.pop(name, None)
+    return tuple(f"{name}={value}" for name, value in env.items())
+
+
+def healthcheck_of(spec: HealthConfig | None, image: HealthConfig | None) -> HealthConfig | None:
+    """The check that applies, every field filled; None when there is none."""
+    wanted, inherited = spec or HealthConfig(), image or HealthConfig()
+    test = wanted.test or inherited.test
+    if not test or test[0] == "NONE":
+        return None
+    if test[0] not in ("CMD", "CMD-SHELL") or len(test) == 1:
+        raise InvalidInputError(f"Unknown healthcheck type '{test[0]}' (expected 'CMD')")
+    return HealthConfig(
+        test=test,
+        interval_seconds=wanted.interval_seconds
+        or inherited.interval_seconds
+        or DEFAULT_INTERVAL_SECONDS,
+        timeout_seconds=wanted.timeout_seconds
+        or inherited.timeout_seconds
+        or DEFAULT_TIMEOUT_SECONDS,
+        retries=wanted.retries or inherited.retries or DEFAULT_RETRIES,
+        start_period_seconds=wanted.start_period_seconds or inherited.start_period_seconds,
+        start_interval_seconds=wanted.start_interval_seconds
+        or inherited.start_interval_seconds
+        or DEFAULT_START_INTERVAL_SECONDS,
+    )
+
+
+def mounts_of(spec: ContainerSpec, image: ResolvedImage) -> tuple[Mount, ...]:
+    """The spec's mounts, and an anonymous volume for each of the image's volumes that none of them covers."""
+    covered = {mount.target.rstrip("/") for mount in spec.mounts}
+    implied = (path for path in image.volumes if path.rstrip("/") not in covered)
+    return (*spec.mounts, *(Mount(type=MountType.VOLUME, target=path) for path in implied))
+
+
+def log_options_of(driver: Driver | None, *, path: str) -> LogOptions:
+    """Where output goes and when it rotates.
+
+    Raises:
+        InvalidInputError: a driver or an option that there is not.
+    """
+    name = (driver.name if driver else "") or "json-file"
+    options: Mapping[str, str] = driver.options if driver else {}
+    if name == "none":
+        return LogOptions(path="")
+    if name != "json-file":
+        raise InvalidInputError(
+            f"logger: no log driver named '{name}' is registered", hint="use json-file or none"
+        )
+    for option in options:
+        if option not in ("max-size", "max-file"):
+            raise InvalidInputError(f"unknown log opt '{option}' for json-file log driver")
+    files = options.get("max-file", str(DEFAULT_LOG_FILES_MAX))
+    if not files.isdigit() or not 1 <= int(files) <= LOG_FILES_MAX:
+        raise InvalidInputError(f"invalid value for max-file: {files}", hint="1 to 1000")
+    size = options.get("max-size")
+    return LogOptions(
+        path=path,
+        max_bytes=DEFAULT_LOG_BYTES_MAX if size is None else _bytes(size),
+        max_files=int(files),
+    )
+
+
+def _bytes(text: str) -> int:
+    if text == "-1":
+        return 0
+    number = text.rstrip("bBkKmMgG")
+    unit = _SIZES.get(text[len(number) :].lower())
+    if not number.isdigit() or unit is None or int(number) == 0:
+        raise InvalidInputError(f"invalid value for max-size: {text}", hint="such as 10m")
+    return int(number) * unit
+
+
+# ------------------------------------------------------------------------------------ refusals
+
+
+def check_spec(config: ContainerConfig) -> None:
+    """Refuses what cannot be.
+
+    Raises:
+        InvalidInputError: the spec is wrong.
+        NotImplementedHereError: it is right, but not available here.
+    """
+    spec = config.spec
+    if config.network not in NETWORKS:
+        raise InvalidInputError(f"network {config.network} not found")
+    if spec.secrets or spec.configs:
+        raise NotImplementedHereError("secrets and configs are not available yet")
+    if spec.isolation not in ("", "default"):
+        raise InvalidInputError(f"invalid isolation ({spec.isolation}) on linux")
+    if spec.dir and not spec.dir.startswith("/"):
+        raise InvalidInputError(
+            f"the working directory '{spec.dir}' is invalid, it needs to be an absolute path"
+        )
+    for line in spec.env:
+        if not line.partition("=")[0]:
+            raise InvalidInputError(f"invalid environment variable: {line}")
+    try:
+        container_capabilities(spec.capability_add, spec.capability_drop)
+    except UnknownCapabilityError as error:
+        raise InvalidInputError(str(error)) from error
+    log_options_of(config.log_driver, path="")
+    _check_mounts(spec)
+
+
+def _check_mounts(spec: ContainerSpec) -> None:
+    seen = set()
+    for mount in spec.mounts:
+        _check_mount(mount)
+        if mount.target in seen:
+            raise InvalidInputError(f"Duplicate mount point: {mount.target}")
+        seen.add(mount.target)
+
+
+def _check_mount(mount: Mount) -> None:
+    kind = _KINDS.get(mount.type)
+    if kind is None:
+        raise NotImplementedHereError(f"mounts of type {mount.type.value} are not available")
+    fault = _target_fault(mount.target) or _source_fault(mount)
+    if fault:
+        raise InvalidInputError(f'invalid mount config for type "{kind}": {fault}')
+    if mount.volume_options and mount.volume_options.subpath:
+        raise NotImplementedHereError("the subpath of a volume is not available yet")
+
+
+def _target_fault(target: str) -> str:
+    if not target:
+        return "field Target must not be empty"
+    if not target.startswith("/"):
+        return f"invalid mount path: '{target}' mount path must be absolute"
+    if not target.strip("/"):
+        return "invalid specification: destination can't be '/'"
+    return ""
+
+
+def _source_fault(mount: Mount) -> str:
+    if mount.type is MountType.TMPFS:
+        return "field Source must not be specified" if mount.source else ""
+    if mount.type is MountType.VOLUME:
+        return ""
+    if not mount.source:
+        return "field Source must not be empty"
+    if not mount.source.startswith("/"):
+        return f"invalid mount path: '{mount.source}' mount path must be absolute"
+    return ""

@@ -1,0 +1,164 @@
+"""Makes and unmakes what a container consists of. Every step may be done again after a crash."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common.errors import InvalidInputError
+from common.model.container_spec import Mount, MountType
+from worker.containers.bundle_of import Places, bundle_of
+from worker.containers.etc_files import hosts_text, resolv_conf_text
+from worker.containers.ports import Images, Networks, Runtime, Volumes
+from worker.containers.record import Container, MountPoint
+from worker.containers.records import Records, disk_errors
+from worker.containers.settle import hostname_of, mounts_of
+from worker.images.resolved import ResolvedImage
+from worker.network.attachment import Sandbox
+
+HOST_RESOLV_CONF = Path("/etc/resolv.conf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machinery:
+    """What the engine composes."""
+
+    runtime: Runtime
+    images: Images
+    networks: Networks
+    volumes: Volumes
+
+
+class Workshop:
+    """Directories, mounts, network and process of containers."""
+
+    def __init__(self, data_root: str, exec_root: str, machinery: Machinery) -> None:
+        self.records = Records(f"{data_root}/containers")
+        self._merged = Path(exec_root, "merged")
+        self._machinery = machinery
+
+    def places(self, container_id: str) -> Places:
+        """A container's directories."""
+        return Places(
+            directory=str(self.records.directory(container_id)),
+            merged=str(self._merged / container_id),
+        )
+
+    async def make(self, container: Container, image: ResolvedImage) -> Container:
+        """Makes what outlives a run: directory, volumes, record. All of it or nothing.
+
+        Raises:
+            InvalidInputError: a mount that cannot be.
+            SystemFailureError: the machine refused.
+        """
+        self._machinery.images.hold(image.id, container.id)
+        try:
+            with disk_errors():
+                self.records.make(container.id)
+            wanted = mounts_of(container.config.spec, image)
+            points = [await self._mount_point(container.id, mount, image) for mount in wanted]
+            made = replace(container, mounts=tuple(points))
+            self.records.write(made)
+        except BaseException:
+            await self.unmake(container.id)
+            raise
+        return made
+
+    async def _mount_point(
+        self, container_id: str, mount: Mount, image: ResolvedImage
+    ) -> MountPoint:
+        name, source = "", mount.source
+        if mount.type is MountType.VOLUME:
+            place = await self._machinery.volumes.acquire(mount, container_id, layers=image.layers)
+            name, source = place.name, place.path
+        elif mount.type is MountType.BIND:
+            await asyncio.to_thread(_check_bind_source, mount)
+        return MountPoint(
+            type=mount.type.value,
+            name=name,
+            source=source,
+            destination=mount.target,
+            read_only=mount.read_only,
+        )
+
+    async def attach(self, container: Container) -> Sandbox | None:
+        """The container's network, if it has one of its own."""
+        if container.config.network != "bridge":
+            return None
+        return await self._machinery.networks.attach(container.id)
+
+    async def run(self, container: Container, image: ResolvedImage, sandbox: Sandbox | None) -> int:
+        """Starts the container's process, having recorded that it does; gives its pid.
+
+        Raises:
+            InvalidInputError: its program cannot run.
+            SystemFailureError: the machine refused.
+        """
+        places = self.places(container.id)
+        with disk_errors():
+            _write_etc(container, sandbox, places)
+        self.records.write(container)
+        return await self._machinery.runtime.start(bundle_of(container, image, sandbox, places))
+
+    async def put_down(self, container_id: str) -> None:
+        """Gives back what only a running container needs."""
+        await self._machinery.networks.detach(container_id)
+        await self._machinery.runtime.cleanup(container_id)
+        _remove_directory(self.places(container_id).merged)
+
+    async def unmake(self, container_id: str) -> None:
+        """Takes away what outlives a run, but named volumes."""
+        with disk_errors():
+            await asyncio.to_thread(self.records.remove, container_id)
+        await self._machinery.volumes.release(container_id)
+        self._machinery.images.release(container_id)
+
+    def hold(self, container: Container) -> None:
+        """Says again, after a restart, what a container holds."""
+        self._machinery.images.hold(container.image_id, container.id)
+        for point in container.mounts:
+            if point.name:
+                self._machinery.volumes.hold(point.name, container.id)
+
+    async def tidy(self, running: list[str]) -> None:
+        """Takes away what no container has any more: what a crash has left behind."""
+        await self._machinery.networks.reconcile(running)
+        await self._machinery.volumes.sweep()
+
+
+def _remove_directory(path: str) -> None:
+    with disk_errors(), suppress(FileNotFoundError):
+        Path(path).rmdir()
+
+
+def _check_bind_source(mount: Mount) -> None:
+    source = Path(mount.source)
+    if source.exists():
+        return
+    if mount.bind_options and mount.bind_options.create_mountpoint:
+        with disk_errors():
+            source.mkdir(parents=True, exist_ok=True)
+        return
+    raise InvalidInputError(
+        f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
+    )
+
+
+def _write_etc(container: Container, sandbox: Sandbox | None, places: Places) -> None:
+    spec = container.config.spec
+    hostname = hostname_of(spec, container.id)
+    try:
+        host_text = HOST_RESOLV_CONF.read_text()
+    except FileNotFoundError:
+        host_text = ""
+    address = sandbox.attachment.address if sandbox else ""
+    texts = {
+        "hosts": hosts_text(spec, hostname=hostname, address=address),
+        "hostname": f"{hostname}\n",
+        "resolv.conf": resolv_conf_text(spec.dns_config, sandbox, host_text),
+    }
+    for name, text in texts.items():
+        path = Path(places.file(name))
+        path.write_text(text)
+        path.chmod(0o644)
+    Path(places.merged).mkdir(parents=True, exist_ok=True, mode=0o710)
