@@ -26,7 +26,7 @@ T = TypeVar("T")
 HANDED_ON_MAX = 1024
 """Connections that swarmd itself hands on at once, of all ports; further ones wait in the backlog."""
 DRAIN_LOOK_SECONDS = 0.01
-DRAIN_LOOK_SECONDS_MAX = 0.1
+DRAIN_LOOK_SECONDS_MAX = 0.25
 """Between two looks at a backend's connections, longer and longer."""
 _QUIET_LOOKS = 2
 """Looks in a row that must find none: a packet that was on its way through the rules is tracked by the second."""

@@ -3,12 +3,12 @@
 import ipaddress
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import ConflictError
+from common.files import replace_durably
 from worker.kernel import netlink
 from worker.network.subnets import AddressPool, choose_subnet, overlapped_by
 
@@ -97,8 +97,10 @@ def ensure_bridge(
         )
     index = present.index if present else 0
     taken = host.taken(but=index if present else _NONE)
-    subnet = decide_subnet(_recorded(record), pools, taken, in_use=subnet_in_use)
-    _record(record, subnet)
+    recorded = _recorded(record)
+    subnet = decide_subnet(recorded, pools, taken, in_use=subnet_in_use)
+    if subnet != recorded:
+        _record(record, subnet)
     bridge = Bridge(name=name, index=index, subnet=subnet, mtu=host.uplink_mtu())
     return _put_right(bridge, host)
 
@@ -177,9 +179,4 @@ def _recorded(record: Path) -> ipaddress.IPv4Network | None:
 
 
 def _record(record: Path, subnet: ipaddress.IPv4Network) -> None:
-    fresh = record.with_suffix(".new")
-    with fresh.open("w") as file:
-        json.dump({"subnet": str(subnet)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(record)
+    replace_durably(record, json.dumps({"subnet": str(subnet)}).encode())

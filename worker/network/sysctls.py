@@ -1,9 +1,10 @@
 """The host's settings that containers need changed, recorded before the first change and put back in the end."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from common.files import replace_durably
 
 PROC_SYS = Path("/proc/sys")
 FORWARDING = "net/ipv4/ip_forward"
@@ -15,7 +16,7 @@ def enable_forwarding(record: Path, root: Path = PROC_SYS) -> None:
     if _read(root, FORWARDING) == "1":
         return
     if not record.exists():
-        _write_durably(record, former_values(root))
+        replace_durably(record, json.dumps(former_values(root), indent=1).encode())
     _write(root, FORWARDING, "1")
 
 
@@ -55,13 +56,3 @@ def _read(root: Path, name: str) -> str | None:
 
 def _write(root: Path, name: str, value: str) -> None:
     (root / name).write_text(f"{value}\n")
-
-
-def _write_durably(path: Path, values: Mapping[str, str]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    with fresh.open("w") as file:
-        json.dump(values, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
