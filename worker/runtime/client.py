@@ -218,7 +218,7 @@ class RuntimeClient:
 
     async def signal(self, container_id: str, number: int) -> None:
         """Sends a signal to the first process; one that has ended is fine."""
-        await self._ask_again(wire.SIGNAL, (container_id, number))
+        await self._ask_again(wire.SIGNAL, (container_id, int(number)))
 
     async def kill(self, container_id: str) -> None:
         """SIGKILL to every process of the container, in whatever sessions or namespaces they are."""

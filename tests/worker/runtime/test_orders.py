@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import pytest
+
+from common.errors import InvalidInputError, NotImplementedHereError
+from worker.runtime.bundle import Bundle, BundleMount, RootFs
+from worker.runtime.capabilities import DEFAULT_CAPABILITIES
+from worker.runtime.orders import start_order
+from worker.runtime.wire import FrameReader, encode_frame
+
+BUNDLE = Bundle(
+    id="abc",
+    rootfs=RootFs(lower=("/l",), upper="/u", work="/w", merged="/m"),
+    argv=("sh",),
+    capabilities=DEFAULT_CAPABILITIES,
+)
+
+
+def test_an_order_is_plain_values() -> None:
+    bundle = replace(
+        BUNDLE, ulimits={"nofile": (10, 20)}, sysctls={"net.core.somaxconn": "5"},
+        mounts=(BundleMount(target="/data", source="/host"),),
+    )  # fmt: skip
+    order = start_order(bundle)
+    assert FrameReader().feed(encode_frame(order)) == [order]
+    assert order["process"]["capabilities"] == 0xA80425FB
+    assert order["process"]["ulimits"] == [(7, 10, 20)]
+
+
+REFUSED = {
+    "no command": (replace(BUNDLE, argv=()), "no command specified"),
+    "a null byte": (replace(BUNDLE, env=("A=\0",)), "null byte"),
+    "a relative directory": (replace(BUNDLE, cwd="tmp"), "not an absolute path"),
+    "an id that leads elsewhere": (replace(BUNDLE, id="../x"), "is not a container's id"),
+    "a hidden id": (replace(BUNDLE, id=".x"), "is not a container's id"),
+    "an unknown capability": (
+        replace(BUNDLE, capabilities=frozenset({"CAP_X"})), 'invalid capability: "CAP_X"',
+    ),
+    "an unknown ulimit": (replace(BUNDLE, ulimits={"x": (1, 1)}), "invalid ulimit type: x"),
+    "a soft limit over the hard one": (
+        replace(BUNDLE, ulimits={"nofile": (2, 1)}), "soft limit must be less",
+    ),
+    "a mount on the root": (replace(BUNDLE, mounts=(BundleMount(target="/"),)), "mount target"),
+    "a relative mount target": (replace(BUNDLE, mounts=(BundleMount(target="x"),)), "mount target"),
+    "an unknown propagation": (
+        replace(BUNDLE, mounts=(BundleMount(target="/x", propagation="odd"),)), "propagation: odd",
+    ),
+    "too many layers": (
+        replace(BUNDLE, rootfs=replace(BUNDLE.rootfs, lower=("/l",) * 129)), "129 layers",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("bundle", "message"), REFUSED.values(), ids=REFUSED)
+def test_refuses(bundle: Bundle, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        start_order(bundle)
+
+
+HOSTS_OWN = {
+    "of the whole machine": ("vm.overcommit_memory", ""),
+    "by a path through net": ("net.//.kernel.panic", ""),
+    "by dots through net": ("net...kernel.panic", ""),
+    "with a slash": ("net/core/somaxconn", ""),
+    "of the host's network": ("net.ipv4.ip_forward", "host"),
+}
+
+
+@pytest.mark.parametrize(("name", "network"), HOSTS_OWN.values(), ids=HOSTS_OWN)
+def test_no_sysctl_reaches_the_host(name: str, network: str) -> None:
+    with pytest.raises(InvalidInputError, match="not allowed"):
+        start_order(replace(BUNDLE, sysctls={name: "1"}, network_namespace=network))
+
+
+def test_a_terminal_is_refused_rather_than_faked() -> None:
+    with pytest.raises(NotImplementedHereError):
+        start_order(replace(BUNDLE, tty=True))

@@ -1,0 +1,48 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.runtime.wire import FRAME_MAX, FrameError, FrameReader, encode_frame
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.lists(plain, max_size=5), st.integers(1, 50))
+def test_values_arrive_in_any_pieces(values: list[object], size: int) -> None:
+    stream = b"".join(map(encode_frame, values))
+    reader = FrameReader()
+    arrived = [
+        value
+        for start in range(0, len(stream), size)
+        for value in reader.feed(stream[start : start + size])
+    ]
+    assert arrived == values
+
+
+def test_names_of_files_that_are_no_text_arrive() -> None:
+    assert FrameReader().feed(encode_frame("a\udcff")) == ["a\udcff"]
+
+
+def test_a_frame_that_is_too_long_is_refused_by_its_header() -> None:
+    with pytest.raises(FrameError):
+        FrameReader().feed((FRAME_MAX + 1).to_bytes(4, "big"))
+    with pytest.raises(FrameError):
+        encode_frame(b"x" * (FRAME_MAX + 1))
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(FrameError):
+        FrameReader().feed(b"\0\0\0\x02??")
+    with pytest.raises(FrameError):
+        encode_frame(object())
