@@ -36,13 +36,13 @@ from common.model.service import (
     UpdateStatus,
 )
 from common.model.task import TaskState
+from manager.allocator.published_ports import port_conflict
 from manager.api.access import manager_of, state_of
 from manager.api.defaults import with_defaults
 from manager.api.errors import name_taken, out_of_sequence
 from manager.api.filters import SERVICE_FILTERS, shows_service
 from manager.api.names import unused_name
 from manager.api.parse.service_spec import parse_service_spec
-from manager.api.port_conflicts import check_port_conflicts
 from manager.api.ports import LocalEngine, SwarmNode
 from manager.api.render.service import ServiceStatus, render_service
 from manager.store.changes import Create, Delete, Update
@@ -92,7 +92,7 @@ class Services:
             )
         elif taken(spec.name) is not None:
             raise name_taken(spec.name)
-        check_port_conflicts(store.state, spec, except_id="")
+        _check_ports(store.state, spec)
         service = Service(id=self._new_id(), spec=spec)
         try:
             await store.propose([Create(object=service)])
@@ -114,7 +114,7 @@ class Services:
         else:
             spec = parse_service_spec(body)
             changed = _updated(service, replace(spec, name=spec.name or service.spec.name))
-            check_port_conflicts(store.state, spec, except_id=service.id)
+            _check_ports(store.state, spec, own_id=service.id)
             is_new_image = _image(spec) != _image(service.spec)
             warnings = _warnings(request, self._engine, spec) if is_new_image else []
         if version != service.version:
@@ -152,6 +152,12 @@ def _warnings(request: web.Request, engine: LocalEngine, spec: ServiceSpec) -> l
 def _image(spec: ServiceSpec) -> str:
     container = spec.task_template.container_spec
     return container.image if container is not None else ""
+
+
+def _check_ports(state: State, spec: ServiceSpec, *, own_id: str = "") -> None:
+    conflict = port_conflict(spec.endpoint_spec, state.services.values(), own_id)
+    if conflict is not None:
+        raise InvalidInputError(conflict)
 
 
 def _is_rollback(query: Mapping[str, str]) -> bool:

@@ -11,6 +11,7 @@ from manager.api.access import state_of
 from manager.api.filters import TASK_FILTERS, check_task_filters, shows_task
 from manager.api.ports import SwarmNode
 from manager.api.render.task import TaskRenderer
+from manager.orchestrator.dirty import is_dirty
 from manager.store.state import State
 
 
@@ -29,7 +30,8 @@ class Tasks:
 
         def is_up_to_date(task: Task) -> bool:
             service = state.services.get(task.service_id)
-            return service is not None and task.spec_version == service.spec_version
+            node = state.nodes.get(task.node_id)
+            return service is not None and not is_dirty(task, service, node)
 
         shown = [
             task for task in _candidates(state, wanted) if shows_task(wanted, task, is_up_to_date)

@@ -1,13 +1,14 @@
 """Tasks through the API."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from common.engine_api.http import LIST_PART_ITEMS
 from common.model.service import Service, ServiceSpec
-from common.model.task import TaskState
+from common.model.task import TaskSpec, TaskState
 from tests.support.api_swarm import ApiSwarm, task_of
 from tests.support.fake_swarm import NODE_ID, ready_node
 
@@ -20,7 +21,10 @@ async def _fill(swarm: ApiSwarm) -> None:
     await swarm.add(WEB, DB, ready_node(OTHER, hostname="other"))
     await swarm.add(
         task_of(swarm.service("web"), 1, node_id=NODE_ID),
-        task_of(WEB, 2, node_id=OTHER, desired=TaskState.SHUTDOWN),
+        replace(
+            task_of(WEB, 2, node_id=OTHER, desired=TaskState.SHUTDOWN),
+            spec=TaskSpec(force_update=7),
+        ),
         task_of(swarm.service("db"), 1, node_id=OTHER, state=TaskState.PENDING),
     )
 
