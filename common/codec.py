@@ -13,12 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgpack
 
 from common.errors import SwarmdError
+from common.generated import field_names, putter_together, taker_apart
 
 T = TypeVar("T")
 _Decode = Callable[[Any], Any]
@@ -83,33 +83,33 @@ def tagged(*members: type) -> None:
 _tagged: set[type] = set()
 
 
-@lru_cache(maxsize=1024)
-def _getter(kind: type) -> Callable[[Any], tuple[Any, ...]]:
-    names = [field.name for field in dataclasses.fields(kind)]
-    if not names:
-        return lambda _value: ()
-    if len(names) == 1:
-        get = attrgetter(names[0])
-        return lambda value: (get(value),)
-    return attrgetter(*names)
-
-
 def _fields_of(value: Any) -> Any:  # noqa: ANN401
-    kind = type(value)
-    if not dataclasses.is_dataclass(kind):
-        if isinstance(value, Mapping):
-            return dict(value)
-        if isinstance(value, frozenset):
-            return sorted(value)
-        raise TypeError(f"{kind.__name__} has no place in the codec")
-    if not hasattr(kind, "__interned__"):
-        fields = _getter(kind)(value)
-        return (kind.__name__, *fields) if kind in _tagged else fields
-    known = _packed.get(id(value))
-    if known is None:
-        known = (value, msgpack.packb(_getter(kind)(value), default=_fields_of, use_bin_type=True))
-        _packed.put(id(value), known)
-    return known[1]
+    """What stands in msgpack for a value that it does not know."""
+    kind: Any = type(value)
+    return _packer(kind)(value)
+
+
+@lru_cache(maxsize=1024)
+def _packer(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401
+    if dataclasses.is_dataclass(kind):
+        take_apart = taker_apart(kind, named=kind in _tagged)
+        return _interned_packer(take_apart) if hasattr(kind, "__interned__") else take_apart
+    if issubclass(kind, Mapping):
+        return dict
+    if issubclass(kind, frozenset):
+        return sorted
+    raise TypeError(f"{kind.__name__} has no place in the codec")
+
+
+def _interned_packer(take_apart: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], bytes]:
+    def pack(value: Any) -> bytes:  # noqa: ANN401
+        known: tuple[Any, bytes] | None = _packed.get(id(value))
+        if known is None:
+            known = (value, encode(take_apart(value)))
+            _packed.put(id(value), known)
+        return known[1]
+
+    return pack
 
 
 def decoder(kind: Any) -> _Decode:  # noqa: ANN401
@@ -128,7 +128,7 @@ def _cached_decoder(kind: Any) -> _Decode:  # noqa: ANN401
 def _make_decoder(kind: Any) -> _Decode:  # noqa: ANN401
     origin = typing.get_origin(kind)
     if origin is typing.Annotated:
-        return decoder(typing.get_args(kind)[0])
+        return decoder(_without_unit(kind))
     if origin in (typing.Union, types.UnionType):
         return _union_decoder(typing.get_args(kind))
     if origin is not None:
@@ -138,7 +138,7 @@ def _make_decoder(kind: Any) -> _Decode:  # noqa: ANN401
             _interned_decoder(kind) if hasattr(kind, "__interned__") else _dataclass_decoder(kind)
         )
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind
+        return _enum_decoder(kind)
     return _plain_decoder(kind)
 
 
@@ -154,6 +154,18 @@ def _plain_decoder(kind: type) -> _Decode:
     return plain
 
 
+def _enum_decoder(kind: type[Enum]) -> _Decode:
+    members = {member.value: member for member in kind}
+
+    def member(raw: Any) -> Any:  # noqa: ANN401
+        try:
+            return members[raw]
+        except KeyError:
+            raise CodecError(f"not a valid {kind.__name__}: {raw!r}") from None
+
+    return member
+
+
 def _float(raw: Any) -> float:  # noqa: ANN401
     if type(raw) is float or type(raw) is int:
         return float(raw)
@@ -161,12 +173,9 @@ def _float(raw: Any) -> float:  # noqa: ANN401
 
 
 def _container_decoder(origin: Any, args: tuple[Any, ...]) -> _Decode:  # noqa: ANN401
-    if origin in (tuple, list):
+    if origin in (tuple, list, frozenset):
         item = decoder(args[0])
-        return lambda raw: origin(map(item, _sequence(raw)))
-    if origin is frozenset:
-        item = decoder(args[0])
-        return lambda raw: frozenset(map(item, _sequence(raw)))
+        return lambda raw: origin(map(item, raw) if type(raw) is list else _sequence(raw))
     key, value = decoder(args[0]), decoder(args[1])
     return lambda raw: {key(k): value(v) for k, v in _mapping(raw).items()}
 
@@ -204,24 +213,48 @@ def _union_decoder(members: tuple[Any, ...]) -> _Decode:
 
 def _dataclass_decoder(kind: Any) -> _Decode:  # noqa: ANN401
     plain = _untagged_decoder(kind)
-    if kind in _tagged:
-        return lambda raw: plain(_sequence(raw)[1:])
-    return plain
+    if kind not in _tagged:
+        return plain
+
+    def named(raw: Any) -> Any:  # noqa: ANN401
+        name, *fields = _sequence(raw)
+        if name != kind.__name__:
+            raise CodecError(f"expected a {kind.__name__}, found a {name}")
+        return plain(fields)
+
+    return named
 
 
 @lru_cache(maxsize=1024)
 def _untagged_decoder(kind: Any) -> _Decode:  # noqa: ANN401
-    steps: list[tuple[str, _Decode]] = []
+    prepared: list[tuple[Callable[[list[Any]], Any], list[_Decode]]] = []
 
     def build(raw: Any) -> Any:  # noqa: ANN401
-        if not steps:  # on first use, since a class may contain itself
-            hints = typing.get_type_hints(kind, include_extras=True)
-            steps.extend((f.name, decoder(hints[f.name])) for f in dataclasses.fields(kind))
-        return kind(
-            **{name: read(item) for (name, read), item in zip(steps, _sequence(raw), strict=False)}
-        )
+        if not prepared:  # on first use, since a class may contain itself
+            prepared.append(_prepare(kind))
+        put_together, readers = prepared[0]
+        if type(raw) is list and len(raw) >= len(readers):
+            return put_together(raw)
+        names = field_names(kind)
+        given = zip(names, readers, _sequence(raw), strict=False)
+        return kind(**{name: read(item) for name, read, item in given})
 
     return build
+
+
+def _prepare(kind: Any) -> tuple[Callable[[list[Any]], Any], list[_Decode]]:  # noqa: ANN401
+    hints = typing.get_type_hints(kind, include_extras=True)
+    bare = [_without_unit(hints[name]) for name in field_names(kind)]
+    readers = [decoder(hint) for hint in bare]
+    exact = [hint if hint in _AS_THEY_ARE else None for hint in bare]
+    return putter_together(kind, readers, exact), readers
+
+
+_AS_THEY_ARE = (str, int, float, bool, bytes)
+
+
+def _without_unit(hint: Any) -> Any:  # noqa: ANN401
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
 
 
 def _interned_decoder(kind: Any) -> _Decode:  # noqa: ANN401

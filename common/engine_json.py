@@ -2,12 +2,13 @@
 
 The JSON names and units come from the model itself (``common.model.fields``). Reading is as Go's: unknown keys are
 ignored, keys match in any case when not exactly, ``null`` is the default, and so is "" where only certain words are
-allowed. Writing leaves out what is None, an empty string or list, or False; numbers and ``Labels`` always stand, and
-so does False where None means something else: what was written reads as what it was.
+allowed. Writing leaves out what is None, and an empty string or list or False where that is the default; numbers and
+``Labels`` always stand. So what was written reads as what it was.
 """
 
 import base64
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -41,9 +42,13 @@ def rfc3339(moment: float) -> str:
     """A moment as Docker writes it, with nanoseconds; 0.0 is Go's zero time."""
     if moment == 0.0:
         return ZERO_TIME
-    nanos = round(moment * NANOSECONDS)
-    whole = datetime.fromtimestamp(nanos // NANOSECONDS, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{nanos % NANOSECONDS:09d}Z"
+    seconds = math.floor(moment)
+    nanos = round(
+        (moment - seconds) * NANOSECONDS
+    )  # the difference is exact, a product would not be
+    seconds, nanos = seconds + nanos // NANOSECONDS, nanos % NANOSECONDS
+    whole = datetime.fromtimestamp(seconds, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
 
 
 def from_rfc3339(text: str) -> float:
@@ -56,10 +61,10 @@ def from_rfc3339(text: str) -> float:
         return 0.0
     head, dot, tail = text.partition(".")
     digits = tail[: len(tail) - len(tail.lstrip("0123456789"))] if dot else ""
-    zone = tail[len(digits) :] if dot else ""
-    return datetime.fromisoformat(head + zone).timestamp() + (
-        float(f"0.{digits}") if digits else 0.0
-    )
+    whole = datetime.fromisoformat(head + tail[len(digits) :])
+    if whole.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return whole.timestamp() + (float(f"0.{digits}") if digits else 0.0)
 
 
 def render(value: Any) -> Any:  # noqa: ANN401
@@ -100,15 +105,15 @@ def _renderer_of(kind: Any) -> _Render:  # noqa: ANN401
 def _dataclass_renderer(kind: Any) -> _Render:  # noqa: ANN401
     hints = typing.get_type_hints(kind, include_extras=True)
     steps = [
-        (f.name, json_name(f), _field_renderer(hints[f.name]), _is_optional(hints[f.name]))
+        (f.name, json_name(f), _field_renderer(hints[f.name]), _default(f))
         for f in dataclasses.fields(kind)
     ]
 
     def write(value: Any) -> dict[str, Any]:  # noqa: ANN401
         result = {}
-        for name, key, step, is_optional in steps:
+        for name, key, step, default in steps:
             item = getattr(value, name)
-            if item is None or (item is False and not is_optional) or _is_empty(item, key):
+            if item is None or (_is_empty(item) and item == default and key != "Labels"):
                 continue
             result[key] = step(item)
         return result
@@ -116,13 +121,15 @@ def _dataclass_renderer(kind: Any) -> _Render:  # noqa: ANN401
     return write
 
 
-def _is_optional(hint: Any) -> bool:  # noqa: ANN401
-    return types.NoneType in typing.get_args(hint)
+def _default(field: "dataclasses.Field[Any]") -> Any:  # noqa: ANN401
+    """What a reader takes when the key is absent."""
+    if field.default_factory is dataclasses.MISSING:
+        return field.default
+    return field.default_factory()
 
 
-def _is_empty(item: Any, key: str) -> bool:  # noqa: ANN401
-    containers = (str, bytes, tuple, list, frozenset, dict)
-    return isinstance(item, containers) and not item and key != "Labels"
+def _is_empty(item: Any) -> bool:  # noqa: ANN401
+    return isinstance(item, (bool, str, bytes, tuple, list, frozenset, dict)) and not item
 
 
 def _field_renderer(hint: Any) -> _Render:  # noqa: ANN401

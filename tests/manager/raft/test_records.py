@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manager.raft.records import (
@@ -40,6 +40,7 @@ TWO = batch(EntryItem(2, 1, b"two"), HardState(1, 1, "me"))
 THREE = batch(EntryItem(3, 1, b"three"))
 
 
+@settings(deadline=None)
 @given(BATCHES, st.binary(min_size=SALT_BYTES, max_size=SALT_BYTES))
 def test_what_was_packed_is_recovered(batches: tuple[tuple[Item, ...], ...], salt: bytes) -> None:
     header = pack_header(salt)

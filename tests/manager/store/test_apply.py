@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.codec import decode, encode
@@ -488,6 +488,7 @@ def entries(history: Sequence[Sequence[Change]]) -> list[bytes]:
     return [encode(Entry(at=float(n), changes=tuple(c))) for n, c in enumerate(history)]
 
 
+@settings(deadline=None)
 @given(HISTORIES)
 def test_an_entry_is_applied_whole_or_not_at_all(history: list[list[Change]]) -> None:
     state = State()
@@ -504,6 +505,7 @@ def test_an_entry_is_applied_whole_or_not_at_all(history: list[list[Change]]) ->
             assert item.old is None or item.old.version < index
 
 
+@settings(deadline=None)
 @given(HISTORIES)
 def test_replaying_the_log_gives_an_equal_state(history: list[list[Change]]) -> None:
     one, other = Replica(), Replica()
@@ -514,6 +516,7 @@ def test_replaying_the_log_gives_an_equal_state(history: list[list[Change]]) -> 
     assert picture(one.state) == picture(other.state)
 
 
+@settings(deadline=None)
 @given(HISTORIES)
 def test_tasks_only_go_forward(history: list[list[Change]]) -> None:
     state = State()
@@ -532,6 +535,7 @@ def test_tasks_only_go_forward(history: list[list[Change]]) -> None:
                 assert again or item.old.node_id in ("", item.new.node_id)
 
 
+@settings(deadline=None)
 @given(HISTORIES)
 def test_indexes_say_the_same_as_the_tables(history: list[list[Change]]) -> None:
     replica = Replica()
