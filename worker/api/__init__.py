@@ -1,1 +1,5 @@
 """The local half of the Docker Engine API."""
+
+from worker.api.routing import routes
+
+__all__ = ["routes"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -157,7 +157,7 @@ class LocalEngine:
         driver = self._get(container_id).container.config.log_driver
         return log_options_of(driver, path=self._workshop.places(container_id).log).path
 
-    def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogRecord]:
+    def logs(self, container_id: str, query: LogQuery) -> AsyncGenerator[LogRecord, None]:
         """Lines of its log, oldest first; with ``follow`` until it has ended and been read to the end.
 
         Raises:

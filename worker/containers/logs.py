@@ -1,7 +1,7 @@
 """Reading a container's log: the tail without reading all of it, and what is yet to come."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import IO
 
 from common.clock import Clock
@@ -34,7 +34,7 @@ class LogReader:
         self._path, self._query, self._clock = path, query, clock
         self._has_ended = has_ended
 
-    async def read(self) -> AsyncIterator[LogRecord]:
+    async def read(self) -> AsyncGenerator[LogRecord, None]:
         """Yields the records that the query asks for, oldest first."""
         files = open_log(self._path)
         try:
@@ -67,7 +67,7 @@ class LogReader:
                 return files[place:]
         return files
 
-    async def _forwards(self, files: list[IO[bytes]]) -> AsyncIterator[LogRecord]:
+    async def _forwards(self, files: list[IO[bytes]]) -> AsyncGenerator[LogRecord, None]:
         wait = POLL_SECONDS_MIN
         splitter = LineSplitter()
         while True:

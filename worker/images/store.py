@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 from common.clock import Clock
 from common.engine_json import rfc3339
-from common.errors import ConflictError, InvalidInputError, NotFoundError, SystemFailureError
+from common.errors import ConflictError, InvalidInputError, NotFoundError
 from common.events import EventLog
 from worker.images.archive import BadArchiveError, bad_archive, is_compressed, plain
 from worker.images.changes import settings_of
@@ -23,13 +23,11 @@ from worker.images.reference import Reference, id_prefix, is_digest, parse_refer
 from worker.images.removal import Removed, Usage, removal_of
 from worker.images.resolved import ResolvedImage
 from worker.images.shelf import Index, Shelf, StoredImage, Workspace
-from worker.images.spool import spool
+from worker.images.spool import in_thread, spool
 
 ARCHIVES_AT_A_TIME = 2
 """Archives read at the same time; further ones wait."""
 SHORT_ID_LENGTH = 12
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +81,8 @@ class ImageStore:
         Raises:
             SystemFailureError: the disk or what is on it is damaged.
         """
-        self._index = await _in_thread(self._shelf.open)
-        configs = {
-            key: await _in_thread(self._shelf.config_json, key) for key in self._index.images
-        }
+        self._index = await in_thread(self._shelf.open)
+        configs = {key: await in_thread(self._shelf.config_json, key) for key in self._index.images}
         self._configs = {
             key: parse_config(data, layers_max=self._limits.layers) for key, data in configs.items()
         }
@@ -196,10 +192,10 @@ class ImageStore:
             SystemFailureError: the disk said no; nothing was changed.
         """
         async with self._reading, self._spooled(chunks) as workspace:
-            images = await _in_thread(self._read_archive, workspace)
+            images = await in_thread(self._read_archive, workspace)
             wanted = frozenset(layer for image in images for layer in image.config.diff_ids)
             with self._arrival(wanted):
-                await _in_thread(self._unpack_all, workspace, images)
+                await in_thread(self._unpack_all, workspace, images)
                 async with self._writing:
                     await self._publish(
                         workspace,
@@ -230,7 +226,7 @@ class ImageStore:
         if name is not None and name.digest:
             raise InvalidInputError("cannot import digest reference")
         async with self._reading, self._spooled(chunks) as workspace:
-            diff_id = await _in_thread(_unpack_one, workspace)
+            diff_id = await in_thread(_unpack_one, workspace)
             with self._arrival(frozenset({diff_id})):
                 config_json = _imported_config(
                     diff_id, settings, message, rfc3339(self._clock.now())
@@ -247,13 +243,12 @@ class ImageStore:
     async def _spooled(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Workspace]:
         """A workspace with the archive in it, removed in the end."""
         manager = self._shelf.workspace()
-        workspace = await _in_thread(manager.__enter__)
+        workspace = await in_thread(manager.__enter__)
         try:
-            with _disk_errors():
-                await spool(chunks, _archive_of(workspace), bytes_max=self._limits.archive_bytes)
+            await spool(chunks, _archive_of(workspace), bytes_max=self._limits.archive_bytes)
             yield workspace
         finally:
-            await _in_thread(partial(manager.__exit__, None, None, None))
+            await in_thread(partial(manager.__exit__, None, None, None))
 
     @contextmanager
     def _arrival(self, layers: frozenset[str]) -> Iterator[None]:
@@ -307,7 +302,7 @@ class ImageStore:
             self._shelf.write_index(index)
             return index
 
-        self._index = await _in_thread(commit)
+        self._index = await in_thread(commit)
         self._configs.update({key: config for key, (config, _) in images.items()})
 
     # ------------------------------------------------------------------------------- changing
@@ -371,10 +366,10 @@ class ImageStore:
         if stored.id not in images:
             del self._configs[stored.id]
             arriving = frozenset(layer for layers in self._arriving.values() for layer in layers)
-            await _in_thread(self._shelf.sweep, self._index, arriving)
+            await in_thread(self._shelf.sweep, self._index, arriving)
 
     async def _replace_index(self, index: Index) -> None:
-        await _in_thread(self._shelf.write_index, index)
+        await in_thread(self._shelf.write_index, index)
         self._index = index
 
     def _tell(self, action: str, image_id: str, name: str) -> None:
@@ -382,19 +377,6 @@ class ImageStore:
 
 
 # ------------------------------------------------------------------------------- in a thread
-
-
-async def _in_thread(work: Callable[..., T], *args: object) -> T:
-    with _disk_errors():
-        return await asyncio.to_thread(work, *args)
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SystemFailureError(f"the disk of images: {error}") from error
 
 
 def _archive_of(workspace: Workspace) -> Path:

@@ -1,0 +1,131 @@
+"""The handlers of ``/containers``: looking at them."""
+
+from contextlib import aclosing
+
+from aiohttp import web
+
+from common.clock import Clock
+from common.engine_api.filters import Filters
+from common.engine_api.http import filters, flag, integer, json_list_response, json_response
+from common.engine_api.logs import LogOptions, LogResponse, log_options
+from common.engine_api.streaming import while_connected
+from common.errors import NotFoundError
+from worker.api.render.container import render_container, render_container_summary
+from worker.containers.engine import LocalEngine
+from worker.containers.log_lines import LogQuery
+from worker.containers.record import Container
+from worker.images.store import ImageStore
+
+FILTERS = (
+    "ancestor",
+    "before",
+    "exited",
+    "health",
+    "id",
+    "is-task",
+    "label",
+    "name",
+    "network",
+    "since",
+    "status",
+    "volume",
+)
+_NO_LIMIT = -1
+
+
+class Containers:
+    """Containers of this node."""
+
+    def __init__(self, engine: LocalEngine, images: ImageStore, clock: Clock) -> None:
+        self._engine, self._images, self._clock = engine, images, clock
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """``GET /containers/json``: those that run; all of them with ``all``, ``limit`` or a filter on the state."""
+        wanted, limit = filters(request, *FILTERS), integer(request, "limit", default=_NO_LIMIT)
+        every = flag(request, "all") or limit > 0 or wanted.get("status") or wanted.get("exited")
+        ancestors = self._image_ids(wanted)
+        before = [self._engine.find(item).created_at for item in wanted.get("before")]
+        since = [self._engine.find(item).created_at for item in wanted.get("since")]
+        found = [
+            container
+            for container in self._engine.all()
+            if (every or container.state.value == "running")
+            and shows(wanted, container)
+            and (ancestors is None or container.image_id in ancestors)
+            and all(container.created_at < moment for moment in before)
+            and all(container.created_at > moment for moment in since)
+        ]
+        now = self._clock.now()
+        shown = found[:limit] if limit > 0 else found
+        return await json_list_response(
+            request, shown, lambda container: render_container_summary(container, now=now)
+        )
+
+    def _image_ids(self, wanted: Filters) -> set[str] | None:
+        names = wanted.get("ancestor")
+        if not names:
+            return None
+        found = set()
+        for name in names:
+            try:
+                found.add(self._images.resolve(name).id)
+            except NotFoundError:
+                continue
+        return found
+
+    async def inspect(self, request: web.Request) -> web.Response:
+        """``GET /containers/{id}/json``."""
+        container = self._engine.find(request.match_info["id"])
+        log_path = self._engine.log_path(container.id)
+        return json_response(render_container(container, log_path=log_path))
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        """``GET /containers/{id}/logs``."""
+        container = self._engine.find(request.match_info["id"])
+        options = log_options(request)
+        records = self._engine.logs(container.id, _query(options))
+        response = await LogResponse.begin(request, options, tty=container.config.spec.tty)
+
+        async def copy() -> None:
+            async with aclosing(records):
+                async for record in records:
+                    await response.line(record.stream, record.at, record.data)
+
+        await while_connected(request, copy())
+        return await response.end()
+
+
+def _query(options: LogOptions) -> LogQuery:
+    return LogQuery(
+        stdout=options.stdout,
+        stderr=options.stderr,
+        since=options.since,
+        until=options.until,
+        tail=options.tail,
+        follow=options.follow,
+    )
+
+
+def shows(wanted: Filters, container: Container) -> bool:
+    """Whether the filters that need nothing but the container let it through."""
+    config = container.config
+    is_task = "true" if config.task_id else "false"
+    volumes = {name for point in container.mounts for name in (point.name, point.destination)}
+    return (
+        wanted.accepts_prefix("id", [container.id])
+        and wanted.accepts("name", lambda part: part.removeprefix("/") in config.name)
+        and wanted.accepts_labels(config.labels)
+        and wanted.accepts("status", lambda word: word == container.state.value)
+        and wanted.accepts("exited", lambda code: _has_exited(container, code))
+        and wanted.accepts("health", lambda state: state == container.health.state.value)
+        and wanted.accepts("network", lambda name: name == config.network)
+        and wanted.accepts("volume", lambda name: name in volumes)
+        and wanted.accepts(
+            "is-task",
+            lambda value: value.lower() in (is_task, {"true": "1", "false": "0"}[is_task]),
+        )
+    )
+
+
+def _has_exited(container: Container, code: str) -> bool:
+    return container.finished_at > 0 and str(container.exit_code) == code

@@ -1,0 +1,1 @@
+"""Images and containers as the Engine API shows them."""
