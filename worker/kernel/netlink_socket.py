@@ -1,7 +1,4 @@
-"""Netlink messages packed by hand and sent in batches: the hot path, where an encoder's overhead would be the cost.
-
-``worker.kernel.netlink`` has the comfortable way for everything that is done once in a while.
-"""
+"""Netlink messages, packed by hand and sent in batches: an encoder's overhead would be most of the cost."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Containers' network namespaces on the bridge: made and taken away, by one thread, any step again after a crash."""
+"""Containers' network namespaces on the bridge: made and taken away, any step again after a crash."""
 
 import errno
 import ipaddress
@@ -82,7 +82,7 @@ class Sandboxes:
         """Takes away all sandboxes but these, and whatever a crash has left of any."""
         names = {path.name for path in self._directory.iterdir()}
         for container_id in (names | self._book.owners()) - set(container_ids):
-            self._take_away(container_id)
+            self.detach(container_id)
 
     def _make(self, container_id: str, address: ipaddress.IPv4Interface) -> None:
         path, name = self.path(container_id), link_name(container_id)
