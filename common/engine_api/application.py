@@ -8,10 +8,13 @@ from aiohttp import web
 
 from common.engine_api.errors import status_of
 from common.engine_api.http import json_response
+from common.engine_api.streaming import is_connected
 from common.errors import InvalidInputError, SwarmdError
 
 API_VERSION = "1.50"
 MIN_API_VERSION = "1.24"
+CLIENT_LEFT = 499
+"""Status of an answer that nobody waits for any more."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger("swarmd.api")
@@ -71,14 +74,33 @@ def _numbers(version: str) -> tuple[int, ...]:
 async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPNotFound:
-        return json_response({"message": "page not found"}, status=404)
-    except web.HTTPException as error:
-        return json_response({"message": error.reason}, status=error.status)
-    except SwarmdError as error:
-        return json_response({"message": str(error)}, status=status_of(error))
-    except (asyncio.CancelledError, ConnectionResetError):
+    except asyncio.CancelledError:
         raise
-    except Exception:
-        log.exception("request failed", extra={"method": request.method, "path": request.path})
-        return json_response({"message": "internal error: see swarmd's log"}, status=500)
+    except Exception as error:  # noqa: BLE001 - told to the client, and logged unless foreseen
+        if not is_connected(request):
+            return web.Response(status=CLIENT_LEFT)  # for nobody
+        answer = _error_response(request, error)
+        if request.writer.output_size > 0:
+            log.warning("answer broken off", extra={"path": request.path, "reason": str(error)})
+            _cut_off(request)
+        return answer
+
+
+def _error_response(request: web.Request, error: Exception) -> web.Response:
+    match error:
+        case web.HTTPNotFound():
+            return json_response({"message": "page not found"}, status=404)
+        case web.HTTPException():
+            return json_response({"message": error.reason}, status=error.status)
+        case SwarmdError():
+            return json_response({"message": str(error)}, status=status_of(error))
+        case _:
+            where = {"method": request.method, "path": request.path}
+            log.error("request failed", exc_info=error, extra=where)
+            return json_response({"message": "internal error: see swarmd's log"}, status=500)
+
+
+def _cut_off(request: web.Request) -> None:
+    """Ends the connection: in the midst of an answer an error can only be told by breaking it off."""
+    if request.transport is not None:
+        request.transport.close()

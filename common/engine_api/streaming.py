@@ -33,9 +33,10 @@ async def _outcome(work: Coroutine[None, None, None]) -> Exception | None:
 
 
 async def _until_gone(request: web.Request) -> None:
-    while _is_connected(request):  # noqa: ASYNC110 - aiohttp has nothing to wait for here
+    while is_connected(request):  # noqa: ASYNC110 - aiohttp has nothing to wait for here
         await asyncio.sleep(DISCONNECT_CHECK_SECONDS)
 
 
-def _is_connected(request: web.Request) -> bool:
+def is_connected(request: web.Request) -> bool:
+    """Whether the client is still there."""
     return request.transport is not None and not request.transport.is_closing()

@@ -3,6 +3,7 @@
 import io
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -45,6 +46,14 @@ async def _broken(_request: web.Request) -> web.Response:
     raise ZeroDivisionError
 
 
+async def _broken_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(b"half")
+    raise ConflictError("the other half is missing")
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     routes = [
@@ -53,6 +62,7 @@ async def client() -> AsyncIterator[Client]:
         web.get("/which", _version),
         web.get("/conflict", _conflict),
         web.get("/broken", _broken),
+        web.get("/broken-off", _broken_off),
     ]
     async with api_client(routes) as serving:
         yield serving
@@ -166,3 +176,9 @@ async def test_an_unforeseen_error_is_logged_and_told_as_500(
         {"message": "internal error: see swarmd's log"},
     )
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_an_answer_that_fails_midway_is_broken_off(client: Client) -> None:
+    answer = await client.get("/broken-off")
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await answer.read()
