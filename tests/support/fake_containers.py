@@ -35,6 +35,7 @@ class FakeContainers:
         self.checked = False
         """Whether containers have a healthcheck, and begin as STARTING."""
         self.lines: dict[str, list[LogRecord]] = {}
+        self.log_error: Exception | None = None
         self._by_id: dict[str, Container] = {}
         self._readers: set[asyncio.Queue[Container]] = set()
 
@@ -102,6 +103,8 @@ class FakeContainers:
     async def logs(self, container_id: str, query: LogQuery) -> AsyncIterator[LogRecord]:
         lines = self.lines.get(container_id, [])
         place = 0
+        if self.log_error is not None:
+            raise self.log_error
         while True:
             for line in lines[place:]:
                 place += 1

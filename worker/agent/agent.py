@@ -33,7 +33,7 @@ class Machine:
     ports: PublishedPorts
     describe: Callable[[], NodeDescription]
     memory: Path
-    """The directory where assignments are kept: ``<data-root>/agent/assignments``."""
+    """The file where assignments are kept: ``<data-root>/agent/assignments``."""
     clock: Clock
     chance: random.Random
 
@@ -70,13 +70,16 @@ class Agent:
 
     async def run(self) -> Never:
         """Takes up the tasks remembered, and from then on does what the managers say."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_containers())
-            await asyncio.sleep(0)  # from here on every change of a container is seen
-            self._running = group
-            inbox = Inbox(tasks=self._take_up())
-            group.create_task(self._table.run())
-            group.create_task(SessionKeeper(self._session_needs, self, inbox).run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_containers())
+                await asyncio.sleep(0)  # from here on every change of a container is seen
+                self._running = group
+                inbox = Inbox(tasks=self._take_up())
+                group.create_task(self._table.run())
+                group.create_task(SessionKeeper(self._session_needs, self, inbox).run())
+        finally:
+            self._memory.close()
         raise AssertionError("unreachable")
 
     def _take_up(self) -> Mapping[str, Task]:
@@ -146,7 +149,10 @@ class Agent:
     async def _run(self, runner: TaskRunner) -> None:
         await runner.run()
         del self._runners[runner.task_id]
-        self._memory.forget(runner.task_id)
+        try:
+            self._memory.forget(runner.task_id)
+        except OSError:
+            _log.exception("task %s cannot be forgotten on disk", runner.task_id)
 
     def _containers_of_tasks(self) -> dict[str, Container]:
         return {

@@ -1,18 +1,27 @@
-"""What must survive a restart of the agent: its tasks and how it last saw them, a file each.
+"""What must survive a restart of the agent: its tasks and how it last saw them, in one file that is appended to.
 
-Files are replaced whole, so a reader sees the old or the new one. They are not synced to the disk: after a crash of
-the machine nothing runs any more, and the manager tells again.
+Each record is its length, its checksum and its bytes; the latest of a task counts. Appending costs a hundredth of
+replacing a file. Nothing is synced to the disk: after a crash of the machine nothing runs any more, and the manager
+tells again. What follows a damaged record is dropped for the same reason.
 """
 
+import errno
 import logging
+import os
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from common.codec import CodecError, decode, encode
+from common.codec import CodecError, decode, encode, tagged
+from common.files import NEW_SUFFIX
 from common.model.task import Task, TaskStatus
 
-_NEW = ".new"
+COMPACT_RECORDS_MIN: Final = 1000
+"""Records that no longer count before the file is written anew, once they are also more than those that do."""
+_HEAD: Final = struct.Struct(">II")
 _log = logging.getLogger(__name__)
 
 
@@ -24,40 +33,130 @@ class Remembered:
     status: TaskStatus
 
 
-class Memory:
-    """The agent's tasks, in a directory."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """A task that is no longer this node's."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    task_id: str
+
+
+_Record = Remembered | Forgotten
+tagged(Remembered, Forgotten)
+
+
+class Memory:
+    """The agent's tasks, in a file. ``load`` opens it, ``close`` closes it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._live: dict[str, Remembered] = {}
+        self._records = 0
+        self._descriptor: int | None = None
 
     def load(self) -> list[Remembered]:
-        """Everything remembered. A file that cannot be read is dropped: the manager tells of its task again."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        return list(self._read_all())
+        """Everything remembered.
 
-    def _read_all(self) -> Iterator[Remembered]:
-        for file in sorted(self._directory.iterdir()):
-            if file.name.endswith(_NEW):
-                file.unlink()
-                continue
-            try:
-                yield decode(Remembered, file.read_bytes())
-            except CodecError as error:
-                _log.warning("forgetting task %s, its file is damaged: %s", file.name, error)
-                file.unlink()
+        Raises:
+            OSError: the file cannot be read or written.
+        """
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self.close()
+        self._descriptor = self._open(self._file)
+        self._live.clear()
+        sound = 0
+        for record, end in _records(self._file.read_bytes()):
+            self._note(record)
+            self._records += 1
+            sound = end
+        os.ftruncate(self._descriptor, sound)
+        return list(self._live.values())
 
     def save(self, task: Task, status: TaskStatus) -> None:
-        """Remembers a task as it stands now."""
-        file = self._directory / task.id
-        new = file.with_name(task.id + _NEW)
-        new.write_bytes(encode(Remembered(task=task, status=status)))
-        new.replace(file)
+        """Remembers a task as it stands now.
+
+        Raises:
+            OSError: it could not be written; what was written before stands.
+        """
+        self._append(Remembered(task=task, status=status))
 
     def forget(self, task_id: str) -> None:
-        """The task is no longer this node's; one that is unknown is fine."""
-        (self._directory / task_id).unlink(missing_ok=True)
+        """The task is no longer this node's; one that is unknown is fine.
+
+        Raises:
+            OSError: as ``save``.
+        """
+        if task_id in self._live:
+            self._append(Forgotten(task_id=task_id))
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._records = 0
 
     def clear(self) -> None:
         """Forgets everything."""
-        for file in self._directory.iterdir() if self._directory.exists() else ():
-            file.unlink()
+        self.close()
+        self._live.clear()
+        self._file.unlink(missing_ok=True)
+
+    def _append(self, record: _Record) -> None:
+        assert self._descriptor is not None, "load() comes first"  # noqa: S101
+        _write_whole(self._descriptor, _framed(record))
+        self._note(record)
+        self._records += 1
+        outdated = self._records - len(self._live)
+        if outdated > max(COMPACT_RECORDS_MIN, len(self._live)):
+            self._write_anew()
+
+    def _note(self, record: _Record) -> None:
+        match record:
+            case Remembered(task=task):
+                self._live[task.id] = record
+            case Forgotten(task_id=task_id):
+                self._live.pop(task_id, None)
+
+    def _write_anew(self) -> None:
+        """Puts a file in place that holds only what counts."""
+        new = self._file.with_name(self._file.name + NEW_SUFFIX)
+        new.touch(mode=0o600)  # environments hold secrets
+        new.write_bytes(b"".join(map(_framed, self._live.values())))
+        new.replace(self._file)
+        self.close()
+        self._descriptor = self._open(self._file)
+        self._records = len(self._live)
+
+    @staticmethod
+    def _open(file: Path) -> int:
+        return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _framed(record: _Record) -> bytes:
+    data = encode(record)
+    return _HEAD.pack(len(data), zlib.crc32(data)) + data
+
+
+def _records(data: bytes) -> Iterator[tuple[_Record, int]]:
+    """Each record with the place where it ends, up to the first that is not sound."""
+    place = 0
+    while place < len(data):
+        try:
+            length, checksum = _HEAD.unpack_from(data, place)
+            body = data[place + _HEAD.size : place + _HEAD.size + length]
+            if len(body) != length or zlib.crc32(body) != checksum:
+                raise CodecError("the checksum is wrong")  # noqa: TRY301 - one way to end
+            record: _Record = decode(_Record, body)  # type: ignore[arg-type]  # a union is a kind, too
+        except (CodecError, struct.error) as error:
+            _log.warning("the tasks remembered are damaged from byte %d on: %s", place, error)
+            return
+        place += _HEAD.size + length
+        yield record, place
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    """Appends all of it or nothing."""
+    size = os.fstat(descriptor).st_size
+    if os.write(descriptor, data) != len(data):
+        os.ftruncate(descriptor, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -47,14 +47,14 @@ class Reporter:
         """
         while True:
             await self._filled.wait()
-            await channel.send(self._next())
-            await self._taken.wait()
+            self._filled.clear()
+            while self._waiting:
+                await channel.send(self._next())
+                await self._taken.wait()
 
     def _next(self) -> Report:
         chosen = list(self._waiting)[:REPORTS_PER_MESSAGE_MAX]
         self._under_way = {task_id: self._waiting.pop(task_id) for task_id in chosen}
-        if not self._waiting:
-            self._filled.clear()
         self._taken.clear()
         self._number += 1
         return Report(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Never, Protocol, assert_never
 
@@ -90,14 +90,14 @@ class SessionKeeper:
 
     async def run(self) -> Never:
         """Goes on for ever; waits longer after each attempt that did not open a session."""
-        needs = self._needs
+        waits = self._waits()
         while True:
-            waits = delays(BACKOFF_FIRST_SECONDS, BACKOFF_LONGEST_SECONDS, needs.chance)
-            for seconds in waits:
-                if await self._try():
-                    break
-                await needs.clock.sleep(seconds)
-            await needs.clock.sleep(next(waits))
+            if await self._try():
+                waits = self._waits()
+            await self._needs.clock.sleep(next(waits))
+
+    def _waits(self) -> Iterator[float]:
+        return delays(BACKOFF_FIRST_SECONDS, BACKOFF_LONGEST_SECONDS, self._needs.chance)
 
     async def _try(self) -> bool:
         """Has one session, and says whether it was opened."""
@@ -126,6 +126,7 @@ class _Session:
         self.is_open = False
         self._heard_at = needs.clock.monotonic()
         self._period_seconds = OPEN_SECONDS_MAX / SILENCE_PERIODS_MAX
+        self._beat_taken = asyncio.Event()
         self._description = needs.describe()
 
     async def run(self) -> Never:
@@ -174,6 +175,7 @@ class _Session:
                 raise SessionRefusedError(reason)
             case HeartbeatTaken(heartbeat_period_seconds=seconds):
                 self._period_seconds = seconds
+                self._beat_taken.set()
 
     def _open(self, group: asyncio.TaskGroup) -> None:
         if self.is_open:
@@ -187,7 +189,9 @@ class _Session:
     async def _beat(self) -> Never:
         while True:
             await self._needs.clock.sleep(self._period_seconds)
+            self._beat_taken.clear()
             await self._channel.send(Heartbeat())
+            await self._beat_taken.wait()  # the answer sets the pace of the next one
 
     async def _describe_again(self) -> Never:
         needs = self._needs

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UnavailableError
+from common.errors import InvalidInputError, SystemFailureError, UnavailableError
 from common.model.container_spec import ContainerSpec
-from common.model.endpoint import PortConfig
+from common.model.endpoint import PortConfig, PublishMode
 from common.model.node import Node, NodeDescription, NodeState
-from common.model.task import Task, TaskSpec, TaskState
+from common.model.task import NetworkAttachmentConfig, Task, TaskSpec, TaskState
 from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
 from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
@@ -24,6 +24,7 @@ from tests.support.fake_containers import FakeContainers
 from tests.support.fake_ports import FakePorts
 from tests.support.log_lines import copy
 from worker.agent.agent import Agent, Machine, leave
+from worker.agent.task_runner import WORK_AT_ONCE
 from worker.containers.log_lines import LogRecord
 from worker.containers.record import ContainerState, Health
 
@@ -88,9 +89,16 @@ class World:
         return agent
 
     async def assign(
-        self, task_id: str, image: str = "hello:1", ports: Sequence[PortConfig] = ()
+        self,
+        task_id: str,
+        image: str = "hello:1",
+        ports: Sequence[PortConfig] = (),
+        networks: Sequence[str] = (),
     ) -> None:
-        spec = TaskSpec(container_spec=ContainerSpec(image=image))
+        spec = TaskSpec(
+            container_spec=ContainerSpec(image=image),
+            networks=tuple(NetworkAttachmentConfig(target=name) for name in networks),
+        )
         task = Task(
             id=task_id, service_id="s1", service_name="web", slot=1, spec=spec, ports=tuple(ports)
         )
@@ -260,7 +268,7 @@ async def test_an_agent_without_memory_is_told_and_adopts(world: World, tmp_path
     async with world.running():
         async with world.agent():
             await world.assign("t1")
-        (tmp_path / "assignments" / "t1").unlink()
+        (tmp_path / "assignments").unlink()
         async with world.agent():
             assert world.state("t1") is TaskState.RUNNING
             assert world.calls == ["publish", "create t1", "start t1", "publish"]
@@ -281,7 +289,7 @@ async def test_a_container_of_a_task_nobody_knows_is_removed(world: World, tmp_p
         async with world.agent():
             await world.assign("t1")
         await world.store.propose([Delete(table="task", id="t1")])
-        (tmp_path / "assignments" / "t1").unlink()
+        (tmp_path / "assignments").unlink()
         async with world.agent():
             assert world.containers.all() == []
 
@@ -377,4 +385,94 @@ async def test_leaving_takes_everything_away(world: World) -> None:
         await leave(world.machine)
         assert world.containers.all() == []
         assert world.ports.table == ()
-        assert not list(world.machine.memory.iterdir())
+        assert not world.machine.memory.exists()
+
+
+# ------------------------------------------------------------------------- errors and limits
+
+
+async def test_a_temporary_error_is_tried_again(world: World) -> None:
+    world.containers.errors["create"] = [UnavailableError("not yet")] * 2
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        assert world.state("t1") is TaskState.PREPARING
+        await world.clock.advance(2.0)
+        assert world.state("t1") is TaskState.RUNNING
+        assert world.calls.count("create t1") == 3
+
+
+async def test_a_container_that_cannot_start_fails_the_task(world: World) -> None:
+    world.containers.errors["start"] = [InvalidInputError('exec: "nope": no such file')]
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        assert world.state("t1") is TaskState.FAILED
+        assert world.err("t1") == 'starting container failed: exec: "nope": no such file'
+
+
+async def test_a_mistake_of_ours_fails_one_task_only(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.containers.errors["create"] = [ZeroDivisionError("oops")]
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        await world.assign("t2")
+        assert world.state("t1") is TaskState.REJECTED
+        assert "internal error" in world.err("t1")
+        assert world.state("t2") is TaskState.RUNNING
+        assert "Create failed" in caplog.text
+
+
+async def test_a_container_that_does_not_stop_is_not_called_stopped(world: World) -> None:
+    world.containers.errors["stop"] = [SystemFailureError("it does not die")] * 3
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        await world.want("t1", TaskState.SHUTDOWN)
+        assert world.state("t1") is TaskState.RUNNING
+        await world.clock.advance(3.0)
+        assert world.state("t1") is TaskState.SHUTDOWN
+
+
+async def test_a_long_stop_does_not_hold_up_other_tasks(world: World) -> None:
+    async with world.running(), world.agent():
+        for number in range(20):
+            await world.assign(f"t{number}")
+        world.containers.stop_gate.clear()
+        for number in range(20):
+            await world.want(f"t{number}", TaskState.SHUTDOWN)
+        await world.assign("new")
+        assert world.state("new") is TaskState.RUNNING
+        world.containers.stop_gate.set()
+
+
+async def test_a_port_of_the_host_is_found_when_none_was_asked_for(world: World) -> None:
+    host = PortConfig(target_port=80, publish_mode=PublishMode.HOST)
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", ports=(host,))
+            status = world.store.state.tasks["t1"].status
+            assert status.port_status is not None
+            (given,) = status.port_status.ports
+            assert given.published_port >= 32_768
+            assert [port.port for port in world.ports.table] == [given.published_port]
+        async with world.agent():
+            assert [port.port for port in world.ports.table] == [given.published_port]
+
+
+async def test_a_task_on_the_hosts_network_publishes_nothing(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1", ports=WEB, networks=("host",))
+        assert world.state("t1") is TaskState.RUNNING
+        assert world.ports.table == ()
+
+
+async def test_a_few_containers_are_made_at_a_time(world: World) -> None:
+    async with world.running(), world.agent():
+        world.containers.gate.clear()
+        for number in range(2 * WORK_AT_ONCE):
+            await world.assign(f"t{number}")
+        assert sum(call.startswith("create") for call in world.calls) == WORK_AT_ONCE
+        world.containers.gate.set()
+        await settle()
+        assert all(
+            task.status.state is TaskState.RUNNING for task in world.store.state.tasks.values()
+        )

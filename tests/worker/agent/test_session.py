@@ -1,0 +1,277 @@
+"""An agent's session, with a test in the manager's place."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from common.errors import UnavailableError
+from common.model.node import NodeDescription
+from common.model.task import Task, TaskState, TaskStatus
+from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
+from common.protocol.messages import (
+    LOG_WINDOW,
+    Assignments,
+    Heartbeat,
+    HeartbeatTaken,
+    LogCancel,
+    LogEnd,
+    LogLines,
+    LogMore,
+    LogRequest,
+    Message,
+    Register,
+    Report,
+    ReportTaken,
+    SessionOpened,
+    SessionRefused,
+)
+from tests.support.fake_clock import FakeClock, settle
+from tests.support.fake_containers import FakeContainers
+from worker.agent.inbox import Inbox
+from worker.agent.log_answers import ANSWERS_MAX
+from worker.agent.reporter import Reporter
+from worker.agent.session import (
+    BACKOFF_LONGEST_SECONDS,
+    DESCRIBE_SECONDS,
+    OPEN_SECONDS_MAX,
+    SessionKeeper,
+    SessionNeeds,
+)
+from worker.containers.log_lines import LogRecord
+
+OPENED = SessionOpened(session_id="s", heartbeat_period_seconds=5.0)
+
+
+class User:
+    """In the agent's place."""
+
+    def __init__(self) -> None:
+        self.inbox = Inbox()
+        self.seen: dict[str, TaskStatus] = {}
+
+    async def find_container(self, task_id: str, wait: bool) -> str | None:
+        return f"c-{task_id}"
+
+    def statuses(self) -> Mapping[str, TaskStatus]:
+        return self.seen
+
+    def assign(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock, self.user, self.reporter = FakeClock(), User(), Reporter()
+        self.containers = FakeContainers()
+        self.hostname = "host1"
+        self.attempts: list[float] = []
+        self.reachable = True
+        self.managers: list[LocalChannel] = []
+        needs = SessionNeeds(
+            node_id="n1",
+            connect=self.connect,
+            describe=lambda: NodeDescription(hostname=self.hostname),
+            containers=self.containers,
+            reporter=self.reporter,
+            clock=self.clock,
+            chance=random.Random(1),
+        )
+        self.keeper = SessionKeeper(needs, self.user, Inbox())
+
+    async def connect(self) -> Channel:
+        self.attempts.append(self.clock.now())
+        if not self.reachable:
+            raise UnavailableError("no manager")
+        manager, agent = local_channel()
+        self.managers.append(manager)
+        return agent
+
+    @property
+    def manager(self) -> LocalChannel:
+        return self.managers[-1]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self.keeper.run())
+            await settle()
+            yield
+            running.cancel()
+
+    async def heard(self) -> list[Message]:
+        """What the newest manager heard until now."""
+        await settle()
+        messages: list[Message] = []
+        while True:
+            with suppress(TimeoutError, ChannelClosedError):
+                async with asyncio.timeout(0):
+                    messages.append(await self.manager.receive())
+                    continue
+            return messages
+
+    async def say(self, *messages: Message) -> list[Message]:
+        for message in messages:
+            await self.manager.send(message)
+        return await self.heard()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+REGISTER = Register(node_id="n1", description=NodeDescription(hostname="host1"))
+
+
+async def test_an_agent_says_who_it_is_and_then_all_it_has_seen(world: World) -> None:
+    world.user.seen = {"a": TaskStatus(state=TaskState.RUNNING)}
+    async with world.running():
+        assert await world.heard() == [REGISTER]
+        (report,) = await world.say(OPENED)
+        assert isinstance(report, Report)
+        assert [one.task_id for one in report.reports] == ["a"]
+        assert await world.say(ReportTaken(number=report.number)) == []
+
+
+async def test_heartbeats_keep_the_pace_that_the_manager_asks_for(world: World) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        await world.clock.advance(5.0)
+        assert await world.heard() == [Heartbeat()]
+        for _ in range(3):
+            assert await world.say(HeartbeatTaken(heartbeat_period_seconds=1.0)) == []
+            await world.clock.advance(1.0)
+            assert await world.heard() == [Heartbeat()]
+        assert len(world.managers) == 1
+
+
+async def test_a_silent_manager_is_given_up(world: World) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        await world.clock.advance(14.9)
+        assert len(world.managers) == 1
+        await world.clock.advance(0.5)
+        assert len(world.managers) == 2
+
+
+async def test_a_manager_that_never_opens_the_session_is_given_up(world: World) -> None:
+    async with world.running():
+        await world.clock.advance(OPEN_SECONDS_MAX + BACKOFF_LONGEST_SECONDS)
+        assert len(world.managers) == 2
+
+
+async def test_attempts_grow_apart_up_to_a_bound_and_start_again_after_a_session(
+    world: World,
+) -> None:
+    world.reachable = False
+    async with world.running():
+        await world.clock.advance(120.0)
+        waits = [b - a for a, b in zip(world.attempts, world.attempts[1:], strict=False)]
+        assert 0.05 <= waits[0] <= 0.1
+        assert all(wait <= BACKOFF_LONGEST_SECONDS for wait in waits)
+        assert all(wait >= BACKOFF_LONGEST_SECONDS / 2 for wait in waits[8:])
+        world.reachable = True
+        await world.clock.advance(BACKOFF_LONGEST_SECONDS)
+        await world.say(OPENED)
+        world.manager.close()
+        world.reachable = False
+        await settle()
+        await world.clock.advance(0.1)
+        assert world.attempts[-1] > world.attempts[-2]
+        assert world.clock.now() - world.attempts[-1] <= 0.1
+
+
+async def test_a_refused_agent_tries_again_later(world: World) -> None:
+    async with world.running():
+        await world.say(SessionRefused(reason="not part of this swarm"))
+        assert len(world.managers) == 1
+        await world.clock.advance(0.1)
+        assert len(world.managers) == 2
+
+
+async def test_a_changed_machine_is_described_again(world: World) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        await world.clock.advance(4.0)
+        world.hostname = "renamed"
+        for _ in range(4):
+            await world.clock.advance(DESCRIBE_SECONDS / 4)
+            await world.manager.send(HeartbeatTaken(heartbeat_period_seconds=5.0))
+        registers = [m for m in await world.heard() if isinstance(m, Register)]
+        assert registers == [
+            Register(node_id="n1", description=NodeDescription(hostname="renamed"))
+        ]
+
+
+async def test_assignments_are_handed_on(world: World) -> None:
+    async with world.running():
+        await world.say(
+            OPENED,
+            Assignments(applies_to=0, results_in=1, tasks=(Task(id="a"),)),
+            Assignments(applies_to=1, results_in=2, tasks=(Task(id="b"),), removed_task_ids=("a",)),
+        )
+        assert list(world.user.inbox.tasks) == ["b"]
+        assert world.user.inbox.is_complete
+
+
+async def test_a_gap_in_the_numbers_begins_a_new_session(world: World) -> None:
+    async with world.running():
+        await world.say(OPENED, Assignments(applies_to=0, results_in=1))
+        await world.say(Assignments(applies_to=2, results_in=3, tasks=(Task(id="lost"),)))
+        await world.clock.advance(0.1)
+        assert len(world.managers) == 2
+        assert await world.heard() == [REGISTER]
+        assert not world.user.inbox.tasks
+
+
+# --------------------------------------------------------------------------------------- logs
+
+
+def lines_of(messages: list[Message]) -> list[bytes]:
+    return [line.data for m in messages if isinstance(m, LogLines) for line in m.lines]
+
+
+async def test_a_log_is_sent_only_as_fast_as_it_is_taken(world: World) -> None:
+    big = [LogRecord(stream="stdout", at=1.0, data=bytes([n]) * 70_000) for n in range(10)]
+    world.containers.lines = {"c-a": big}
+    async with world.running():
+        await world.say(OPENED)
+        first = await world.say(LogRequest(request_id="r", task_ids=("a",)))
+        assert len(first) == LOG_WINDOW
+        rest: list[Message] = []
+        for _ in range(20):
+            rest += await world.say(LogMore(request_id="r"))
+        assert lines_of(first + rest) == [record.data for record in big]
+        assert rest[-1] == LogEnd(request_id="r")
+
+
+async def test_a_log_that_nobody_reads_any_more_ends(world: World) -> None:
+    big = [LogRecord(stream="stdout", at=1.0, data=b"x" * 70_000)] * 10
+    world.containers.lines = {"c-a": big}
+    async with world.running():
+        await world.say(OPENED)
+        await world.say(LogRequest(request_id="r", task_ids=("a",)))
+        assert await world.say(LogCancel(request_id="r")) == []
+        assert await world.say(LogMore(request_id="r")) == []
+
+
+async def test_too_many_logs_at_once_are_refused_without_ending_the_session(world: World) -> None:
+    world.containers.lines = {"c-a": [LogRecord(stream="stdout", at=1.0, data=b"x" * 70_000)] * 9}
+    async with world.running():
+        await world.say(OPENED)
+        for number in range(ANSWERS_MAX):
+            await world.say(LogRequest(request_id=f"r{number}", task_ids=("a",)))
+        assert await world.say(LogRequest(request_id="more", task_ids=("a",))) == [
+            LogEnd(request_id="more", error="too many logs are being read")
+        ]
+
+
+async def test_a_log_that_cannot_be_read_says_why(world: World) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        world.containers.log_error = UnavailableError("the disk is gone")
+        (end,) = await world.say(LogRequest(request_id="r", task_ids=("a",)))
+        assert end == LogEnd(request_id="r", error="task a: the disk is gone")
