@@ -5,9 +5,11 @@ what it breaks (durability, its tick, pickle, callbacks that never come) is repl
 lists the rules. A method named ``_SyncObj__x`` takes the place of PySyncObj's private ``__x``.
 """
 
+import _socket
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from manager.raft.journal import Journal, Written
 from manager.raft.log import ENTRY_BYTES_MAX, REQUEST_ID_BYTES, Applied, Apply, check_size
 from manager.raft.records import SALT_BYTES, pack_header
 
+socket.inet_ntop = _socket.inet_ntop
+"""Importing PySyncObj 0.3.17 replaces it, on every system, by a function of Windows; ours again for the rest of us."""
 if VERSION != "0.3.17":
     raise ImportError(f"swarmd overrides private names of PySyncObj 0.3.17, and this is {VERSION}")
 

@@ -14,7 +14,7 @@ import zlib
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from typing_extensions import override
 
@@ -294,8 +294,7 @@ class _Wire(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a unix stream's always is
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not of asyncio's classes
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -1,0 +1,118 @@
+"""Composes worker, manager and API into one process, and starts and stops them in order."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.swarmd.listeners import Listeners
+from cli.swarmd.lock import PidFile
+from cli.swarmd.options import RELOADABLE, Options, parse_arguments
+from cli.swarmd.swarm_node import Surroundings, SwarmNode
+from common.clock import SystemClock
+from common.engine_api.application import engine_application
+from common.errors import SwarmdError
+from common.events import EventLog
+from common.ids import system_chance
+from common.log import set_up_logging
+from manager.api import routes as cluster_routes
+from worker.node import WorkerNode, WorkerOptions
+
+VERSION = "0.1.0"
+log = logging.getLogger("swarmd")
+
+
+class Daemon:
+    """One swarmd."""
+
+    def __init__(self, options: Options, arguments: Sequence[str], config_file: Path) -> None:
+        self._options, self._arguments, self._config_file = options, arguments, config_file
+        self._clock, self._chance = SystemClock(), system_chance()
+        self._events = EventLog(self._clock)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Starts everything, waits for SIGTERM or SIGINT, stops everything.
+
+        Raises:
+            SwarmdError: something cannot be started; what was started is stopped again.
+        """
+        lock = PidFile(self._options.exec_root / "swarmd.pid")
+        lock.take()
+        try:
+            async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+                await self._start(stack, group)
+                log.info(
+                    "swarmd is ready",
+                    extra={"version": VERSION, "api": " ".join(self._options.listeners)},
+                )
+                await self._stop.wait()
+                log.info("swarmd stops")
+                await stack.aclose()
+        finally:
+            lock.release()
+
+    async def _start(self, stack: contextlib.AsyncExitStack, group: asyncio.TaskGroup) -> None:
+        """Starts from the ground up; the stack stops in the opposite order."""
+        self._listen_to_signals()
+        options = self._options
+        worker = await stack.enter_async_context(
+            WorkerNode(_worker_options(options), self._events, self._clock, self._chance)
+        )
+        node = SwarmNode(
+            Surroundings(
+                data_root=options.data_root,
+                worker=worker,
+                addresses=worker.addresses,
+                events=self._events,
+                clock=self._clock,
+                chance=self._chance,
+            )
+        )
+        await node.resume(group)
+        stack.push_async_callback(node.stop)
+        routes = [
+            *cluster_routes(node, worker, self._events, self._clock, self._chance),
+            *worker.routes(),
+        ]
+        listeners = Listeners(
+            engine_application(routes, server=f"swarmd/{VERSION} (linux)"), options
+        )
+        stack.push_async_callback(listeners.stop)
+        await listeners.start()
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        """Reads the settings again and applies what can be applied while running."""
+        try:
+            fresh, _ = parse_arguments(self._arguments)
+        except SwarmdError as error:
+            log.error("the settings were not reloaded", extra={"reason": error})  # noqa: TRY400 - told in full
+            return
+        for name in Options.__dataclass_fields__:
+            if getattr(fresh, name) != getattr(self._options, name) and name not in RELOADABLE:
+                log.warning(
+                    "this setting takes effect after a restart",
+                    extra={"setting": name.replace("_", "-")},
+                )
+        set_up_logging(fresh.log_level)
+        log.info("settings reloaded", extra={"log_level": fresh.log_level})
+
+
+def _worker_options(options: Options) -> WorkerOptions:
+    return WorkerOptions(
+        data_root=options.data_root,
+        exec_root=options.exec_root,
+        cgroup_parent=options.cgroup_parent,
+        bridge=options.bridge,
+        pools=options.default_address_pool,
+        labels=options.labels,
+        version=VERSION,
+    )

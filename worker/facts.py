@@ -1,0 +1,46 @@
+"""What this machine and its engine are: the local part of ``GET /info``."""
+
+import os
+import platform
+from pathlib import Path
+
+from common.engine_api.facts import EngineFacts
+from common.model.node import NodeDescription
+from worker.kernel.cgroupfs import find_hierarchies
+
+NANO = 1_000_000_000
+
+
+def machine_facts(description: NodeDescription, *, engine_id: str, data_root: Path) -> EngineFacts:
+    """The facts that do not change while swarmd runs."""
+    machine = os.uname()
+    release = _os_release()
+    return EngineFacts(
+        id=engine_id,
+        name=description.hostname,
+        server_version=description.engine.engine_version,
+        operating_system=release.get("PRETTY_NAME", machine.sysname),
+        os_version=release.get("VERSION_ID", ""),
+        architecture=machine.machine,
+        kernel_version=machine.release,
+        ncpu=description.resources.nano_cpus // NANO,
+        mem_total=description.resources.memory_bytes,
+        docker_root_dir=str(data_root),
+        cgroup_version=_cgroup_version(),
+        labels=tuple(f"{key}={value}" for key, value in sorted(description.engine.labels.items())),
+        log_plugins=("json-file", "none"),
+        runtimes={"swarmd": ""},
+        default_runtime="swarmd",
+    )
+
+
+def _cgroup_version() -> str:
+    found = find_hierarchies(Path("/proc/self/mountinfo").read_text())
+    return "1" if {"memory", "pids"} & found.controllers.keys() else "2"
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
