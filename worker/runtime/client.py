@@ -294,7 +294,9 @@ class _Wire(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not of asyncio's classes
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's are not of asyncio's classes
 
     @override
     def data_received(self, data: bytes) -> None:
