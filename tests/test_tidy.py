@@ -47,26 +47,6 @@ def test_modules_have_names_that_say_something() -> None:
     assert [name(path) for path in SOURCES if path.stem in NAMES_THAT_SAY_NOTHING] == []
 
 
-def test_every_package_with_decisions_explains_itself() -> None:
-    packages = [
-        "manager",
-        "manager/api",
-        "manager/raft",
-        "manager/orchestrator",
-        "manager/scheduler",
-    ]
-    packages += [
-        "manager/dispatcher",
-        "worker",
-        "worker/agent",
-        "worker/runtime",
-        "worker/images",
-        "worker/containers",
-        "worker/network",
-    ]
-    assert [package for package in packages if not (ROOT / package / "README.md").is_file()] == []
-
-
 def test_nothing_names_a_place_of_some_machine() -> None:
     home = re.compile(r"/(home|Users)/\w|/root/\.|/tmp/(wt|venv)\b")
     texts = [
