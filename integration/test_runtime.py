@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConflictError, InvalidInputError, NotFoundError, NotImplementedHereError
-from worker.kernel.cgroupfs import find_hierarchies, open_cgroups
+from worker.kernel.cgroup_v2 import CgroupsV2
+from worker.kernel.cgroupfs import Limits, find_hierarchies, open_cgroups
+from worker.kernel.syscalls import clone
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.client import RuntimeClient
@@ -141,7 +143,6 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 async def world(root: Path) -> AsyncIterator[World]:
-    mounts = mount_points()
     parent = f"/swarmd-test-runtime-{os.getpid()}"
     client = RuntimeClient(root / "exec", parent)
     await client.open()
@@ -157,16 +158,17 @@ async def world(root: Path) -> AsyncIterator[World]:
         supervisor = world.supervisor()
         await client.shutdown()
         assert left_groups(parent) == []
-        assert mount_points() == mounts
+        assert mounts_of(root) == []
         assert not await lives_after_a_while(supervisor)
         assert [path.name for path in (root / "exec/exits").iterdir()] == []
         assert [path.name for path in (root / "exec/running").iterdir()] == []
         assert not (root / "exec/supervisor.sock").exists()
 
 
-def mount_points() -> list[str]:
+def mounts_of(root: Path) -> list[str]:
+    """What of ours is mounted on the host; other programs may mount meanwhile."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return sorted(line.split()[4] for line in lines)
+    return [line for line in lines if str(root) in line]
 
 
 def left_groups(parent: str) -> list[str]:
@@ -786,3 +788,50 @@ async def test_many_at_once(world: World) -> None:
     for name in names:
         assert (await world.client.wait(name)).code == 0
         assert world.lines(name) == ["done"]
+
+
+# -- cgroup v2 on a real kernel --------------------------------------------------------------------
+
+
+@pytest.fixture
+def unified() -> Iterator[CgroupsV2]:
+    """The unified hierarchy by itself: on a hybrid machine it has few controllers, but groups, kill and eBPF."""
+    found = find_hierarchies(Path("/proc/self/mountinfo").read_text())
+    if not found.unified:
+        pytest.skip("no cgroup2 is mounted")
+    groups = CgroupsV2(found.unified, f"swarmd-test-runtime-{os.getpid()}/deep")
+    yield groups
+    assert groups.remove("c")
+    groups.remove_parent()
+    Path(found.unified, f"swarmd-test-runtime-{os.getpid()}").rmdir()
+
+
+def test_v2_birth_devices_and_kill(unified: CgroupsV2) -> None:
+    unified.create("c", Limits({}))
+    entrance = unified.entrance("c")
+    disk = BUSYBOX.stat().st_dev
+    reading, writing = os.pipe()
+    pid = clone(0, cgroup_fd=entrance.born_in)
+    if pid == 0:
+        words = "born" if "/deep/c" in Path("/proc/self/cgroup").read_text() else "elsewhere"
+        path = f"/tmp/swarmd-test-disk-{os.getpid()}"
+        os.mknod(path, 0o60600, disk)
+        try:
+            Path(path).read_bytes()
+        except PermissionError:
+            words += " refused"
+        Path(path).unlink()
+        words += " null" if Path("/dev/null").read_bytes() == b"" else ""
+        os.write(writing, words.encode())
+        while True:
+            signal.pause()
+    entrance.close()
+    assert os.read(reading, 100) == b"born refused null"
+    assert unified.processes("c") == [pid]
+    assert not unified.remove("c")
+    unified.kill("c")
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert unified.stats("c").cpu_ns > 0
+    os.close(reading)
+    os.close(writing)

@@ -31,6 +31,11 @@ class Request:
         self._connection = connection
         self._number = number
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the client is still there."""
+        return self._connection.is_open
+
     def answer(self, value: object = None) -> None:
         """It is done."""
         self._connection.send((self._number, OK, value))
@@ -93,6 +98,9 @@ class Connection:
             request.refuse(refusal)
         except OSError as error:
             request.refuse(Refusal(SYSTEM, describe(error)))
+        except Exception as error:
+            request.refuse(Refusal(SYSTEM, f"an error of the supervisor's: {describe(error)}"))
+            raise
 
     def send(self, value: object) -> None:
         """Sends a value; a client that does not read its answers is cut off."""

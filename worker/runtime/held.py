@@ -85,6 +85,7 @@ class Held:
     __slots__ = (
         "id",
         "log",
+        "lost_entries",
         "pid",
         "process",
         "report",
@@ -100,6 +101,7 @@ class Held:
         self.pid = 0
         self.streams: list[Stream] = []
         self.log: LogFile | None = None
+        self.lost_entries = 0
         self.report: Report | None = None
         """Until the program runs."""
         self.starter: Request | None = None
@@ -155,6 +157,7 @@ class Held:
                 self._close_stream(stream, loop)
         if self.log is not None:
             self.log.close()
+            self.lost_entries = self.log.lost_entries
             self.log = None
         if self.report is not None:
             loop.forget(self.report.fd)

@@ -43,7 +43,7 @@ class Launcher:
         try:
             with _Plumbing() as plumbing:
                 self._start(held, order, plumbing)
-        except (OSError, Refusal):
+        except Exception:
             if held.log is not None:
                 held.log.close()
             self._cgroups.remove(order["id"])

@@ -38,9 +38,11 @@ SIGTERM = 15
 _SIGKILL = 9
 RUNNING = "running"
 """Directory of a file per container that was started and has no exit record yet."""
-SWEEP_ROUNDS_MAX = 1000
+SWEEP_ROUNDS_MAX = 200
 _RECORD_AGAIN_MS = 1000
 _LEFTOVER_MS = 20
+LEFTOVER_TRIES_MAX = 500
+_SWEEP_AGAIN_MS = 1000
 LATE_CODE = -1
 TIMEOUT_MAX_MS = 24 * 3600 * 1000
 OUTPUT_MAX_BYTES = 4 << 20
@@ -65,7 +67,8 @@ class Supervisor:
         self.held: dict[str, Held] = {}
         self._by_pid: dict[int, Held] = {}
         self._executions: dict[int, Execution] = {}
-        self._leftovers: set[str] = set()
+        self._leftovers: dict[str, int] = {}
+        """Groups that the kernel held busy, and how often they were tried."""
         self.wants_to_end = False
         self.successor: list[str] = []
         """The program to become, when a client asked for that."""
@@ -80,7 +83,7 @@ class Supervisor:
             wire.EXEC: self._exec,
             wire.CLEANUP: self._cleanup,
             wire.RUNNING: lambda request, _: request.answer(
-                [one.id for one in self.held.values() if one.report is None and one.pid]
+                [one.id for one in self.held.values() if one.pid]
             ),
             wire.REEXEC: self._reexec,
             wire.SHUTDOWN: self._shutdown,
@@ -92,15 +95,17 @@ class Supervisor:
         container_id = order["id"]
         if container_id in self.held:
             raise Refusal(CONFLICT, f"container {container_id} is already running")
+        if os.path.exists(self._mark_path(container_id)):
+            raise Refusal(CONFLICT, f"processes of a former run of {container_id} do not die")
         forget_exit(self._exec_root, container_id)
         self._mark(container_id)
         try:
             held = self._launcher.start(order)
-        except (OSError, Refusal):
+        except Exception:
             self._unmark(container_id)
             raise
         held.starter = request
-        self._leftovers.discard(container_id)
+        self._leftovers.pop(container_id, None)
         self.adopt(held)
 
     def adopt(self, held: Held) -> None:
@@ -125,12 +130,15 @@ class Supervisor:
                 held.starter = None
         # Else its end is near, and the reply comes with it.
 
+    def _mark_path(self, container_id: str) -> str:
+        return f"{self._exec_root}/{RUNNING}/{container_id}"
+
     def _mark(self, container_id: str) -> None:
-        path = f"{self._exec_root}/{RUNNING}/{container_id}"
+        path = self._mark_path(container_id)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def _unmark(self, container_id: str) -> None:
-        path = f"{self._exec_root}/{RUNNING}/{container_id}"
+        path = self._mark_path(container_id)
         if os.path.exists(path):
             os.unlink(path)
 
@@ -157,7 +165,12 @@ class Supervisor:
         refusal = held.report.refusal(status) if held.report is not None else None
         held.finish(self._loop)
         held.pid = 0
-        if refusal is None:
+        if held.lost_entries:
+            self._log(
+                f"container {held.id}: the disk did not take {held.lost_entries} lines of log"
+            )
+        is_heard = held.starter is not None and held.starter.is_heard
+        if refusal is None or not is_heard:  # Who asked is gone: the record tells who comes next.
             oom_killed = self._cgroups.oom_kills(held.id) > 0
             self._record(held, exit_code(status), oom_killed=oom_killed, at_ns=time_ns())
             return
@@ -196,9 +209,13 @@ class Supervisor:
     def _remove_group(self, container_id: str) -> bool:
         """Now if the kernel lets us, else a little later."""
         if self._cgroups.remove(container_id):
-            self._leftovers.discard(container_id)
+            self._leftovers.pop(container_id, None)
             return True
-        self._leftovers.add(container_id)
+        tries = self._leftovers.get(container_id, 0) + 1
+        self._leftovers[container_id] = tries
+        if tries > LEFTOVER_TRIES_MAX:
+            self._log(f"the control group of {container_id} stays busy; cleanup will try again")
+            del self._leftovers[container_id]
         self._loop.call_at("leftovers", after_ms(_LEFTOVER_MS), self._remove_leftovers)
         return False
 
@@ -297,8 +314,11 @@ class Supervisor:
         for container_id in sorted(os.listdir(f"{self._exec_root}/{RUNNING}")):
             if container_id in self.held:
                 continue
+            if not self._kill_leftover(container_id):
+                self._log(f"processes of container {container_id} do not die; it is tried again")
+                self._loop.call_at("sweep", after_ms(_SWEEP_AGAIN_MS), self.sweep)
+                continue
             self._log(f"container {container_id} was left by a supervisor that was killed")
-            self._kill_leftover(container_id)
             if read_exit(self._exec_root, container_id) is None:
                 oom_killed = self._cgroups.oom_kills(container_id) > 0
                 root = self._exec_root
@@ -308,13 +328,13 @@ class Supervisor:
             self._unmark(container_id)
             self._remove_group(container_id)
 
-    def _kill_leftover(self, container_id: str) -> None:
+    def _kill_leftover(self, container_id: str) -> bool:
         for _ in range(SWEEP_ROUNDS_MAX):
             if not self._cgroups.processes(container_id):
-                return
+                return True
             self._cgroups.kill(container_id)
             pause()
-        raise OSError(16, f"processes of container {container_id} do not die")
+        return False
 
     def _reexec(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
         busy = [one.id for one in self.held.values() if one.report is not None or not one.pid]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _RESUME_PLACE = 4
 PID_FILE = "supervisor.pid"
 LOCK_FILE = "supervisor.lock"
+LOCK_TRIES_MAX = 500
 LOG_FILE = "supervisor.log"
 LOG_MAX_BYTES = 1 << 20
 OOM_SCORE = -999
@@ -155,12 +156,15 @@ def _prepare_root(exec_root: str) -> int:
     for name in (EXITS, RUNNING):
         os.makedirs(f"{exec_root}/{name}", 0o700, exist_ok=True)
     lock = os.open(f"{exec_root}/{LOCK_FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise OSError(error.errno, f"another supervisor has {exec_root}/{LOCK_FILE}") from error
-    return lock
+    for _ in range(LOCK_TRIES_MAX):  # A child of one that was killed may have it for a moment.
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pause()
+        else:
+            return lock
+    os.close(lock)
+    raise OSError(11, f"another supervisor has {exec_root}/{LOCK_FILE}")
 
 
 def _raise_nofile() -> tuple[int, int]:
