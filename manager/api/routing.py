@@ -58,7 +58,9 @@ def routes(
         web.get("/tasks", tasks.list),
         web.get("/tasks/{id}", tasks.inspect),
         web.get("/tasks/{id}/logs", logs.of_task),
-        # kinds of objects that do not exist yet
+        # what does not exist yet
+        web.post("/networks/create", not_implemented("creating networks")),
+        web.get("/plugins", system.plugins),
         web.get("/secrets", secrets.list),
         web.post("/secrets/create", secrets.create),
         web.get("/secrets/{id}", secrets.find),

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from common.clock import Clock
-from common.engine_api.http import json_response
+from common.engine_api.http import filters, json_response
 from common.errors import InvalidInputError, NotFoundError
 from common.events import EventLog
 from common.model.node import Node, Role
@@ -63,6 +63,11 @@ class System:
         if not is_image_reference(name):
             raise InvalidInputError("invalid reference format")
         raise NotFoundError(f"no registry is asked for images, so {name} has no known digest")
+
+    async def plugins(self, request: web.Request) -> web.Response:
+        """``GET /plugins``: there are none, and none can be installed."""
+        filters(request, "capability", "enabled")
+        return json_response([])
 
     def _swarm_header(self) -> str:
         state = self._node.local_state()

@@ -88,3 +88,7 @@ async def test_no_image_has_a_known_digest(swarm: ApiSwarm) -> None:
 async def test_what_cannot_be_an_image_is_refused(swarm: ApiSwarm) -> None:
     expected = (400, "invalid reference format")
     assert await swarm.call("GET", "/distribution/Hello/json") == expected
+
+
+async def test_there_are_no_plugins(swarm: ApiSwarm) -> None:
+    assert await swarm.get("/plugins") == []
