@@ -1,9 +1,9 @@
 """Published ports without a kernel."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from common.model.endpoint import PortConfig
-from worker.balancer.table import PortFault, PublishedPort
+from worker.balancer.table import Backend, PortFault, PublishedPort
 
 
 class FakePorts:
@@ -33,6 +33,12 @@ class FakePorts:
             for port in ports
             if port.published_port in self.taken
         ]
+
+    async def drained(self, backends: Collection[Backend], *, limit_seconds: float) -> bool:
+        if backends:
+            shown = ",".join(sorted(backend.address for backend in backends))
+            self.calls.append(f"drain {shown} {limit_seconds:g}")
+        return True
 
     @staticmethod
     def _fault(port: PublishedPort) -> PortFault:

@@ -48,6 +48,7 @@ class Agent:
         self._reporter = Reporter()
         self._runners: dict[str, TaskRunner] = {}
         self._running: asyncio.TaskGroup | None = None
+        self._knows_all = False  # a manager has told everything: what has no runner is a stray
         self._around = Surroundings(
             node_id=node_id,
             describe=machine.describe,
@@ -93,15 +94,21 @@ class Agent:
 
     async def _follow_containers(self) -> Never:
         async for container in self._machine.containers.changed():
-            runner = self._runners.get(container.config.task_id)
-            if runner is not None:
-                runner.poke()
+            task_id = container.config.task_id
+            if task_id in self._runners:
+                self._runners[task_id].see(container)
+            elif task_id and self._knows_all and self._exists(container):
+                self._begin(task_id, None, TaskStatus(), container)
         raise AssertionError("the engine stopped telling of its containers")
+
+    def _exists(self, container: Container) -> bool:
+        return self._machine.containers.get(container.id) is not None
 
     # ------------------------------------------------------------------------ for the session
 
     def assign(self, inbox: Inbox) -> None:
         """Compares what this node should have with what it has, and sets to work."""
+        self._knows_all = inbox.is_complete
         known = {task_id: runner.task for task_id, runner in self._runners.items()}
         present = self._containers_of_tasks()
         plan = decide(inbox.tasks, known, present.values(), is_complete=inbox.is_complete)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Never
 
 from common.clock import Clock
@@ -10,7 +10,7 @@ from common.errors import ConflictError, SwarmdError
 from common.model.endpoint import PortConfig
 from worker.agent.ports import PublishedPorts
 from worker.agent.published import LiveTask, published_ports
-from worker.balancer.table import PortFault, PublishedPort
+from worker.balancer.table import Backend, PortFault, PublishedPort
 
 RETRY_SECONDS: Final = 5.0
 """How long after a fault the table is synced again."""
@@ -55,6 +55,17 @@ class PortTable:
         faults = await self._ports.reserve(ports)
         if faults:
             raise ConflictError("; ".join(fault.reason for fault in faults))
+
+    async def drain(self, backends: Collection[Backend], *, limit_seconds: float) -> None:
+        """Waits for the connections to backends that were taken out, up to a limit."""
+        await self.settle()
+        try:
+            is_drained = await self._ports.drained(backends, limit_seconds=limit_seconds)
+        except (SwarmdError, OSError):
+            _log.exception("nobody knows whether connections to a task are still under way")
+            return
+        if not is_drained:
+            _log.info("a task is stopped with connections still under way")
 
     def is_held(self, port: PortConfig) -> bool:
         """Whether a task of this node holds that port."""

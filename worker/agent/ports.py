@@ -1,10 +1,10 @@
 """What the agent needs of the rest of the worker, and no more."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from common.model.endpoint import PortConfig
-from worker.balancer.table import PortFault, PublishedPort
+from worker.balancer.table import Backend, PortFault, PublishedPort
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.record import Container, ContainerConfig
 
@@ -14,6 +14,8 @@ class Containers(Protocol):
 
     async def create(self, config: ContainerConfig) -> Container:
         """Makes a container ready to start. The same name with the same task again gives the one that exists.
+
+        When it is cancelled the container may come to be nevertheless, and is told of by ``changed`` then.
 
         Raises:
             NotFoundError: "No such image: x:1".
@@ -63,4 +65,11 @@ class PublishedPorts(Protocol):
 
     async def reserve(self, ports: Sequence[PortConfig]) -> Sequence[PortFault]:
         """Tries to take the listening sockets of these ports, ahead of the first backend."""
+        ...
+
+    async def drained(self, backends: Collection[Backend], *, limit_seconds: float) -> bool:
+        """Waits until no connection to these backends is under way; says whether that came before the limit.
+
+        For backends that ``sync`` has taken out.
+        """
         ...

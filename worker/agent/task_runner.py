@@ -32,10 +32,13 @@ from worker.agent.task_machine import (
     is_failing,
     is_final,
 )
+from worker.balancer.table import Backend
 from worker.containers.record import Container, ContainerState
 
 WORK_AT_ONCE: Final = 16
 """Containers being made or started at the same time on one node."""
+DRAIN_SECONDS_MAX: Final = 2.0
+"""How long connections under way to a task may hold up its stop signal; Docker always waits this long."""
 DYNAMIC_PORTS: Final = range(32_768, 61_000)
 """Ports of the host for ``mode=host`` without a published port: Linux's ephemeral range, as Docker's."""
 DYNAMIC_PORT_ATTEMPTS_MAX: Final = 32
@@ -93,6 +96,11 @@ class TaskRunner:
     def poke(self) -> None:
         """Something may have changed: look again."""
         self._poked.set()
+
+    def see(self, container: Container) -> None:
+        """The task's container has changed; or it has come to be after nobody waited for it any more."""
+        self._container_id = container.id
+        self.poke()
 
     def container(self) -> Container | None:
         """The task's container as it stands now."""
@@ -209,14 +217,23 @@ class TaskRunner:
                 async with self._around.hands:
                     await containers.start(container_id)
             case Stop(container_id=container_id, grace_seconds=grace_seconds):
-                self._is_stopping = True
-                self._show()
-                if self._ports:
-                    await self._around.table.settle()
+                await self._leave_the_ports(grace_seconds)
                 await containers.stop(container_id, grace_seconds=grace_seconds)
             case Remove(container_id=container_id):
                 await containers.remove(container_id)
                 self._container_id = ""
+
+    async def _leave_the_ports(self, grace_seconds: float) -> None:
+        """New connections go elsewhere; those under way get a while to come to their end."""
+        self._is_stopping = True
+        self._show()
+        container = self.container()
+        if not self._ports or container is None:
+            return
+        address = container.attachment.address
+        backends = {Backend(address=address, port=port.target_port) for port in self._ports}
+        limit_seconds = min(DRAIN_SECONDS_MAX, grace_seconds)
+        await self._around.table.drain(backends if address else (), limit_seconds=limit_seconds)
 
     async def _create(self) -> None:
         if self.task is None:

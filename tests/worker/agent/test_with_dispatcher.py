@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -182,7 +182,7 @@ async def test_a_task_leaves_the_table_before_its_container_is_stopped(world: Wo
         await world.assign("t2", ports=WEB)
         del world.calls[:]
         await world.want("t1", TaskState.SHUTDOWN)
-        assert world.calls[:2] == ["publish 8080->172.17.0.2", "stop t1 10"]
+        assert world.calls == ["publish 8080->172.17.0.2", "drain 172.17.0.1 2", "stop t1 10"]
         assert world.state("t1") is TaskState.SHUTDOWN
 
 
@@ -195,7 +195,7 @@ async def test_an_unhealthy_container_is_drained_stopped_and_reported(world: Wor
         del world.calls[:]
         world.containers.judge("t1", Health.UNHEALTHY)
         await settle()
-        assert world.calls[:2] == ["publish 8080->", "stop t1 10"]
+        assert world.calls[:3] == ["publish 8080->", "drain 172.17.0.1 2", "stop t1 10"]
         assert world.state("t1") is TaskState.FAILED
         assert world.err("t1") == "task: unhealthy container"
 
@@ -301,6 +301,37 @@ async def test_an_ended_container_stays_until_the_manager_forgets_the_task(world
         assert world.state("t1") is TaskState.SHUTDOWN
         assert world.containers.of("t1").state is ContainerState.EXITED
         await world.store.propose([Delete(table="task", id="t1")])
+        await settle()
+        assert world.containers.all() == []
+
+
+async def test_a_container_that_came_to_be_too_late_is_removed_with_its_task(world: World) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        late = replace(world.containers.of("t1"), state=ContainerState.CREATED)
+        world.containers.gate.clear()
+        await world.assign("t2")
+        await world.want("t2", TaskState.REMOVE)
+        world.containers.set(
+            replace(late, id="c-t2", config=replace(late.config, name="web.2", task_id="t2"))
+        )
+        await settle()
+        assert world.state("t2") is TaskState.SHUTDOWN
+        await world.store.propose([Delete(table="task", id="t2")])
+        await settle()
+        assert [container.id for container in world.containers.all()] == ["c-t1"]
+
+
+async def test_a_container_that_came_to_be_after_its_task_was_forgotten_is_removed(
+    world: World,
+) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1")
+        late = world.containers.of("t1")
+        await world.store.propose([Delete(table="task", id="t1")])
+        await settle()
+        assert world.containers.all() == []
+        world.containers.set(replace(late, state=ContainerState.CREATED))
         await settle()
         assert world.containers.all() == []
 
