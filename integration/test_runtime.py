@@ -15,9 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import ConflictError, InvalidInputError, NotFoundError, NotImplementedHereError
+from common.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    NotImplementedHereError,
+    SystemFailureError,
+)
+from worker.kernel.cgroup_v1 import CgroupsV1
 from worker.kernel.cgroup_v2 import CgroupsV2
-from worker.kernel.cgroupfs import Limits, find_hierarchies, open_cgroups
+from worker.kernel.cgroupfs import Hierarchies, Limits, find_hierarchies, open_cgroups, pause
 from worker.kernel.syscalls import clone
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
@@ -835,3 +842,41 @@ def test_v2_birth_devices_and_kill(unified: CgroupsV2) -> None:
     assert unified.stats("c").cpu_ns > 0
     os.close(reading)
     os.close(writing)
+
+
+def test_v1_kill_without_a_unified_hierarchy(root: Path) -> None:
+    """Freezes, kills all, thaws: here a tree of processes that goes on forking."""
+    found = find_hierarchies(Path("/proc/self/mountinfo").read_text())
+    if "freezer" not in found.controllers:
+        pytest.skip("no cgroup v1 freezer")
+    parent = f"swarmd-test-runtime-{os.getpid()}"
+    groups = CgroupsV1(Hierarchies(found.controllers, ""), parent)
+    groups.create("c", Limits({"pids": 50}))
+    entrance = groups.entrance("c")
+    pid = clone(0)
+    if pid == 0:
+        entrance.join()
+        script = "while :; do sh -c 'sleep 60 & sleep 60 & wait' & sleep 0.01; done"
+        os.execv(root / "base/bin/sh", ["sh", "-c", script])
+    entrance.close()
+    while len(groups.processes("c")) < 10:
+        pass
+    assert groups.stats("c").pids >= 10
+    groups.kill("c")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    for _ in range(200):
+        if groups.remove("c"):
+            break
+        pause()
+    assert groups.processes("c") == []
+    groups.remove_parent()
+    assert left_groups(f"/{parent}") == []
+
+
+async def test_a_request_that_makes_no_sense_is_answered_and_survived(world: World) -> None:
+    await world.client.start(world.bundle("a", "sleep", "100"))
+    with pytest.raises(SystemFailureError, match="an error of the supervisor's"):
+        await world.client._ask("start", {})
+    with pytest.raises(InvalidInputError, match="no verb"):
+        await world.client._ask("dance", None)
+    assert await world.client.running() == {"a"}
