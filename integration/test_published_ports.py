@@ -14,6 +14,7 @@ import pytest
 from common.model.endpoint import PortConfig, Protocol
 from integration.network_lab import (
     HOST_ADDRESS,
+    OUTSIDE_ADDRESS,
     Lab,
     ask,
     in_lab,
@@ -226,6 +227,30 @@ def test_another_swarmd_takes_over_what_a_killed_one_left(tmp_path: Path) -> Non
             await lab.ports.sync([published(*made.backends(1))])
             assert await shares(lab.outside, HOST_ADDRESS, 5) == Counter(s1=5)
             assert sh("nft list ruleset").count("dnat ip to") == 1
+
+    in_lab(tmp_path, body)
+
+
+def test_a_reload_of_the_hosts_firewall_is_outlived(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        network = lab.network()
+        await network.start()
+        sandbox = await network.attach("a" * 64)
+        async with (
+            PublishedPorts(lab.netfilter, lab.clock, network.renew) as ports,
+            serving(sandbox.namespace, 80, "s0"),
+            serving(lab.outside, 80, "world"),
+        ):
+            await ports.sync([published(Backend(address=sandbox.attachment.address, port=80))])
+            before = sh("nft list ruleset")
+            for _ in range(3):
+                sh("nft flush ruleset")
+                async with asyncio.timeout(5):
+                    while sh("nft list ruleset").count("\n") < before.count("\n"):
+                        await asyncio.sleep(0.01)
+                assert (await ask(lab.outside, HOST_ADDRESS, 8080))[0] == "s0"
+                assert (await ask(sandbox.namespace, OUTSIDE_ADDRESS, 80))[1] == HOST_ADDRESS
+        network.close()
 
     in_lab(tmp_path, body)
 

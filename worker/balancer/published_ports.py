@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -11,17 +11,28 @@ from typing import Protocol as Interface
 from typing import Self, TypeVar
 
 from common.clock import Clock
-from common.errors import SystemFailureError
+from common.errors import SwarmdError, SystemFailureError
 from common.model.endpoint import PortConfig, Protocol
 from worker.balancer.reservations import take
-from worker.balancer.rules import CHAIN_PREFIX, Key, Table, base_rules, difference
+from worker.balancer.rules import (
+    CHAIN_PREFIX,
+    INPUT,
+    OUTPUT,
+    PREROUTING,
+    Key,
+    Table,
+    base_rules,
+    difference,
+)
 from worker.balancer.table import Backend, PortFault, PublishedPort
 from worker.balancer.tcp_door import TcpDoor
 from worker.balancer.udp_door import UdpDoor
 from worker.kernel import conntrack
 from worker.kernel.netfilter import TABLE, Netfilter
+from worker.kernel.table_losses import table_losses
 
 T = TypeVar("T")
+Renew = Callable[[], Awaitable[None]]
 
 HANDED_ON_MAX = 1024
 """Connections that swarmd itself hands on at once, of all ports; further ones wait in the backlog."""
@@ -53,7 +64,15 @@ class Door(Interface):
 class PublishedPorts:
     """Implements ``worker.agent.ports.PublishedPorts``; an async context, on whose exit the kernel's rules stay."""
 
-    def __init__(self, netfilter: Netfilter, clock: Clock) -> None:
+    def __init__(self, netfilter: Netfilter, clock: Clock, renew_more: Renew | None = None) -> None:
+        """Publishes nothing yet.
+
+        Args:
+            netfilter: of the network namespace of the node.
+            clock: for waiting.
+            renew_more: what else to make anew when somebody has deleted our table: the rules of networks.
+        """
+        self._renew_more = renew_more
         self._netfilter = netfilter
         self._clock = clock
         self._doors: dict[Key, Door] = {}
@@ -70,6 +89,7 @@ class PublishedPorts:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        self._start(self._outlive_flushes())
         return self
 
     async def __aexit__(
@@ -140,6 +160,25 @@ class PublishedPorts:
                 return False
             await self._clock.sleep(min(pause, left))
             pause = DRAIN_LOOK_SECONDS if quiet else min(pause * 2, DRAIN_LOOK_SECONDS_MAX)
+
+    async def renew(self) -> None:
+        """Makes the rules anew when somebody has deleted them; in good order they stay as they are."""
+        async with self._turn:
+            if self._in_kernel is not None and not await self._do(self._is_whole):
+                self._in_kernel = None
+                await self._make(self._wanted)
+
+    async def _outlive_flushes(self) -> None:
+        async for _ in table_losses():
+            try:
+                if self._renew_more is not None:
+                    await self._renew_more()
+                await self.renew()
+            except SwarmdError:
+                _log.exception("nftables rules were deleted and could not be made anew")
+
+    def _is_whole(self) -> bool:
+        return {PREROUTING, OUTPUT, INPUT} <= set(self._netfilter.chains())
 
     async def _live(self, backends: Collection[Backend]) -> int:
         handed_on = sum(door.live(backend) for door in self._doors.values() for backend in backends)

@@ -71,6 +71,17 @@ def attributes(data: bytes, start: int = 0) -> Mapping[int, bytes]:
     return found
 
 
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Cuts what was received into messages: kind and body of each."""
+    start = 0
+    while start + _HEADER.size <= len(data):
+        length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data, start)
+        if length < _HEADER.size:
+            break
+        yield kind, data[start + _HEADER.size : start + length]
+        start += (length + 3) & ~3
+
+
 class NetlinkSocket:
     """A socket of the network namespace that the calling thread is in; for one thread at a time."""
 
@@ -97,15 +108,15 @@ class NetlinkSocket:
         """Closes the socket."""
         self._socket.close()
 
-    def run(self, messages: Sequence[Message]) -> None:
+    def run(self, requests: Sequence[Message]) -> None:
         """Has the kernel do all of it, in order; later messages are tried even when one fails.
 
         Raises:
             OSError: what the kernel said to the first message that failed.
         """
         failure = 0
-        for start in range(0, len(messages), BATCH_MAX):
-            chunk = messages[start : start + BATCH_MAX]
+        for start in range(0, len(requests), BATCH_MAX):
+            chunk = requests[start : start + BATCH_MAX]
             self._send(chunk, NLM_F_ACK)
             open_answers = len(chunk)
             while open_answers:
@@ -145,9 +156,9 @@ class NetlinkSocket:
                     raise OSError(_errno(body), os.strerror(_errno(body)))
                 found.append(body)
 
-    def _send(self, messages: Sequence[Message], flags: int) -> None:
+    def _send(self, requests: Sequence[Message], flags: int) -> None:
         packed = bytearray()
-        for message in messages:
+        for message in requests:
             self._sequence = (self._sequence + 1) & 0xFFFFFFFF
             packed += _HEADER.pack(
                 _HEADER.size + len(message.body),
@@ -161,13 +172,7 @@ class NetlinkSocket:
         self._socket.send(packed)
 
     def _receive(self) -> Iterator[tuple[int, bytes]]:
-        data, start = self._socket.recv(RECEIVE_BYTES), 0
-        while start + _HEADER.size <= len(data):
-            length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data, start)
-            if length < _HEADER.size:
-                break
-            yield kind, data[start + _HEADER.size : start + length]
-            start += (length + 3) & ~3
+        return messages(self._socket.recv(RECEIVE_BYTES))
 
 
 def _errno(body: bytes) -> int:

@@ -16,7 +16,7 @@ from worker.network.address_book import AddressBook
 from worker.network.attachment import Attachment, Sandbox
 from worker.network.bridge import Bridge, delete_bridge, ensure_bridge, ports_of_bridge
 from worker.network.resolv_conf import read_resolver
-from worker.network.rules import bridge_rules
+from worker.network.rules import FORWARD, POSTROUTING, bridge_rules
 from worker.network.sandboxes import Sandboxes, remove_all_namespaces
 from worker.network.subnets import DEFAULT_POOLS, AddressPool
 
@@ -85,6 +85,15 @@ class NodeNetwork:
             with _kernel_errors():
                 self._start()
 
+    async def renew(self) -> None:
+        """Makes the bridge's rules anew when somebody has deleted them; in good order they stay as they are."""
+        async with self._turn:
+            if self._bridge is not None and not set(self._netfilter.chains()) >= {
+                POSTROUTING,
+                FORWARD,
+            }:
+                self._set_rules(self._bridge)
+
     async def reconcile(self, keep: Collection[str]) -> None:
         """Takes away the sandboxes and addresses of all containers but these: what a crash has left behind."""
         async with self._turn:
@@ -137,12 +146,15 @@ class NodeNetwork:
             subnet_in_use=options.namespaces.is_dir() and any(options.namespaces.iterdir()),
         )
         sysctls.enable_forwarding(options.sysctls)
-        self._netfilter.run(bridge_rules(TABLE, bridge.name, bridge.subnet))
+        self._set_rules(bridge)
         if self._sandboxes is not None:
             self._sandboxes.close()
         book = AddressBook(options.directory / "addresses", bridge.subnet)
         self._sandboxes = Sandboxes(options.namespaces, bridge, book, self._clock)
         self._bridge = bridge
+
+    def _set_rules(self, bridge: Bridge) -> None:
+        self._netfilter.run(bridge_rules(TABLE, bridge.name, bridge.subnet))
 
     def _started(self) -> Sandboxes:
         if self._sandboxes is None:
