@@ -91,7 +91,7 @@ class WorkerNode:
             ),
             Surroundings(clock=clock, events=events, new_id=new_name),
         )
-        self._ports = PublishedPorts(self._netfilter, clock)
+        self._ports = PublishedPorts(self._netfilter, clock, self._network.renew)
         self._facts = machine_facts(
             self.describe(),
             engine_id=f"{chance.getrandbits(128):032x}",
