@@ -5,11 +5,12 @@ itself. A change in an entry sees what the changes before it did.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from common.errors import ConflictError, NotFoundError, StaleVersionError
 from common.model.cluster import Cluster
 from common.model.copy import changed
+from common.model.meta import Stored
 from common.model.node import Node
 from common.model.service import Service
 from common.model.task import Task, TaskState, TaskStatus
@@ -31,6 +32,8 @@ from manager.store.watch import Changed
 PENDING_MESSAGE = "pending task scheduling"
 ASSIGNED_MESSAGE = "scheduler assigned task to node"
 PREASSIGNED_MESSAGE = "scheduler confirmed task can run on preassigned node"
+
+S = TypeVar("S", bound=Stored)
 
 _KINDS: Mapping[str, type[StoredObject]] = {
     "cluster": Cluster,
@@ -54,33 +57,47 @@ def effects(state: State, entry: Entry, index: int) -> tuple[Changed, ...]:
     return draft.changed()
 
 
+class _Table(Generic[S]):
+    """A table with what an entry has written so far laid over it."""
+
+    __slots__ = ("stored", "written")
+
+    def __init__(self, stored: Mapping[str, S]) -> None:
+        self.stored = stored
+        self.written: dict[str, S | None] = {}
+
+    def get(self, object_id: str) -> S | None:
+        if object_id in self.written:
+            return self.written[object_id]
+        return self.stored.get(object_id)
+
+
 class _Draft:
-    """The state with the effects of an entry so far laid over it."""
+    """The state with what an entry has written so far laid over it."""
 
     def __init__(self, state: State, at: float, index: int) -> None:
         self.state, self.at, self.index = state, at, index
-        self._tables: Mapping[type, Mapping[str, StoredObject]] = {
-            Cluster: state.clusters,
-            Node: state.nodes,
-            Service: state.services,
-            Task: state.tasks,
+        self.tasks = _Table(state.tasks)
+        self.nodes = _Table(state.nodes)
+        self.services = _Table(state.services)
+        self._tables: dict[type, _Table[Any]] = {
+            Task: self.tasks,
+            Node: self.nodes,
+            Service: self.services,
+            Cluster: _Table(state.clusters),
         }
-        self._written: dict[tuple[type, str], StoredObject | None] = {}
         self._names: dict[str, str | None] = {}
+        self._statuses: dict[tuple[TaskState, str], TaskStatus] = {}
 
     def get(self, kind: type[StoredObject], object_id: str) -> StoredObject | None:
-        key = (kind, object_id)
-        return self._written[key] if key in self._written else self._tables[kind].get(object_id)
-
-    def task(self, task_id: str) -> Task | None:
-        found = self.get(Task, task_id)
-        return found if isinstance(found, Task) else None
+        found: StoredObject | None = self._tables[kind].get(object_id)
+        return found
 
     def put(self, new: StoredObject) -> None:
-        self._written[type(new), new.id] = new
+        self._tables[type(new)].written[new.id] = new
 
     def remove(self, old: StoredObject) -> None:
-        self._written[type(old), old.id] = None
+        self._tables[type(old)].written[old.id] = None
 
     def name_holder(self, name: str) -> str | None:
         folded = name.casefold()
@@ -95,12 +112,23 @@ class _Draft:
         if new is not None:
             self._names[new.casefold()] = service_id
 
+    def status(self, state: TaskState, message: str) -> TaskStatus:
+        """A status that managers write: one object for all the tasks in this entry that get it."""
+        shared = self._statuses.get((state, message))
+        if shared is None:
+            shared = TaskStatus(timestamp=self.at, state=state, message=message, applied_at=self.at)
+            self._statuses[state, message] = shared
+        return shared
+
     def changed(self) -> tuple[Changed, ...]:
-        pairs = (
-            (self._tables[kind].get(object_id), new)
-            for (kind, object_id), new in self._written.items()
-        )
-        return tuple(Changed(old, new) for old, new in pairs if old is not new)
+        found = []
+        for table in self._tables.values():
+            old_of = table.stored.get
+            for object_id, new in table.written.items():
+                old = old_of(object_id)
+                if old is not new:
+                    found.append(Changed(old, new))
+        return tuple(found)
 
 
 # ------------------------------------------------------------------------------------ whole objects
@@ -116,7 +144,7 @@ def _create(draft: _Draft, change: Create) -> None:
         _take_name(draft, new)
         draft.put(changed(new, **stamp, spec_version=draft.index))
     elif isinstance(new, Task):
-        service = draft.get(Service, new.service_id)
+        service = draft.services.get(new.service_id)
         shared = service.id if service else new.service_id  # one string for all of its tasks
         draft.put(changed(new, **stamp, service_id=shared))
     else:
@@ -194,19 +222,19 @@ def _stale(old: StoredObject) -> StaleVersionError:
 
 def _allocate(draft: _Draft, change: AllocateTask) -> None:
     old = _task_at(draft, change.task_id, change.basis, TaskState.NEW)
-    status = _status(draft, TaskState.PENDING, PENDING_MESSAGE)
+    status = draft.status(TaskState.PENDING, PENDING_MESSAGE)
     _write(draft, old, ports=change.ports, status=status)
 
 
 def _assign(draft: _Draft, change: AssignTask) -> None:
     old = _task_at(draft, change.task_id, change.basis, TaskState.PENDING)
-    node = draft.get(Node, change.node_id)
+    node = draft.nodes.get(change.node_id)
     if node is None:
         raise StaleVersionError(f"node {change.node_id} is gone")
     if old.node_id not in ("", node.id):
         raise ConflictError(f"task {old.id} cannot move to another node")
-    status = _status(
-        draft, TaskState.ASSIGNED, PREASSIGNED_MESSAGE if old.node_id else ASSIGNED_MESSAGE
+    status = draft.status(
+        TaskState.ASSIGNED, PREASSIGNED_MESSAGE if old.node_id else ASSIGNED_MESSAGE
     )
     _write(
         draft,
@@ -225,13 +253,13 @@ def _explain(draft: _Draft, change: ExplainTask) -> None:
 
 
 def _desire(draft: _Draft, change: SetDesiredState) -> None:
-    old = draft.task(change.task_id)
+    old = draft.tasks.get(change.task_id)
     if old is not None and change.state > old.desired_state:
         _write(draft, old, desired_state=change.state)
 
 
 def _observe(draft: _Draft, change: ObserveTask) -> None:
-    old, seen = draft.task(change.task_id), change.status
+    old, seen = draft.tasks.get(change.task_id), change.status
     if old is None or old.node_id != change.node_id or seen.state < old.status.state:
         return
     status = changed(seen, applied_at=old.status.applied_at)
@@ -247,7 +275,7 @@ def _observe(draft: _Draft, change: ObserveTask) -> None:
 
 
 def _task_at(draft: _Draft, task_id: str, basis: int, state: TaskState | None) -> Task:
-    task = draft.task(task_id)
+    task = draft.tasks.get(task_id)
     if task is None:
         raise NotFoundError(f"task {task_id} not found")
     if task.version != basis:
@@ -259,12 +287,9 @@ def _task_at(draft: _Draft, task_id: str, basis: int, state: TaskState | None) -
     return task
 
 
-def _status(draft: _Draft, state: TaskState, message: str) -> TaskStatus:
-    return TaskStatus(timestamp=draft.at, state=state, message=message, applied_at=draft.at)
-
-
 def _write(draft: _Draft, old: Task, **fields: Any) -> None:  # noqa: ANN401 - as dataclasses.replace
-    draft.put(changed(old, version=draft.index, updated_at=draft.at, **fields))
+    fields["version"], fields["updated_at"] = draft.index, draft.at
+    draft.tasks.written[old.id] = changed(old, **fields)
 
 
 _EFFECTS: Mapping[type, Callable[[_Draft, Any], None]] = {

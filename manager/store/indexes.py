@@ -59,9 +59,7 @@ class Names:
         folded = new.spec.name.casefold() if new else None
         if old and (was := old.spec.name.casefold()) != folded:
             held = self._by_folded.get(was)
-            if (
-                held is not None and held.id == old.id
-            ):  # its name may have passed to another service
+            if held and held.id == old.id:  # else the name has passed to another service
                 del self._by_folded[was]
         if new and folded is not None:
             self._by_folded[folded] = new

@@ -11,6 +11,7 @@ from common.errors import (
     StaleVersionError,
     TooLargeError,
 )
+from common.model.cluster import Cluster
 from common.model.node import Node, NodeDescription
 from common.model.service import Service, ServiceSpec
 from common.model.task import Task, TaskState
@@ -74,6 +75,25 @@ async def test_a_watch_gets_what_is_committed_while_it_is_open(store: Store) -> 
         index,
         (Changed(None, store.state.service_named("web")),),
     )
+
+
+async def test_a_watch_is_an_iterator(store: Store) -> None:
+    indexes = []
+    async with store.watch() as watch:
+        await store.propose([service("a")])
+        await store.propose([service("b")])
+        async for committed in watch:
+            indexes.append(committed.index)
+            if len(indexes) == 2:
+                break
+    await store.propose([service("c")])
+    assert indexes == [1, 2]
+
+
+async def test_there_is_one_cluster(store: Store) -> None:
+    assert store.state.cluster() is None
+    await store.propose([Create(object=Cluster(id="c"))])
+    assert store.state.cluster() == store.state.clusters["c"]
 
 
 async def test_a_waiting_watch_is_woken(store: Store) -> None:

@@ -1,0 +1,60 @@
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from manager.raft.disk import open_or_create
+from manager.raft.fail_stop import EXIT_STATUS
+from manager.raft.journal import Journal
+
+JOURNAL_BYTES_MAX = 64 * 1024
+CHILD_SECONDS_MAX = 30
+
+PROPOSER = """
+    import asyncio, logging, random, sys
+    from pathlib import Path
+    from common.clock import SystemClock
+    from manager.raft.replicated_log import ReplicatedLog
+
+    async def main(directory):
+        log = ReplicatedLog(
+            Path(directory),
+            "me",
+            lambda index, request_id, entry: b"",
+            clock=SystemClock(),
+            chance=random.Random(1),
+        )
+        await log.start()
+        while True:
+            applied = await log.propose(b"x" * 1000, random.randbytes(16))
+            print(applied.index, flush=True)
+
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_a_disk_that_takes_no_more_ends_the_process_with_the_reason(tmp_path: Path) -> None:
+    directory = tmp_path / "raft"
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROPOSER), str(directory)],
+        capture_output=True,
+        text=True,
+        timeout=CHILD_SECONDS_MAX,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (JOURNAL_BYTES_MAX, JOURNAL_BYTES_MAX)
+        ),
+    )
+    assert ended.returncode == EXIT_STATUS
+    assert "CRITICAL stopping at once: the journal cannot be written" in ended.stderr
+    assert ended.stderr.rstrip().endswith("OSError: [Errno 27] File too large")
+    acknowledged = [int(line) for line in ended.stdout.split()]
+    file = open_or_create(directory / "journal", b"")
+    journal = Journal(file)
+    file.close()
+    assert len(acknowledged) > 50
+    assert journal.last_index >= acknowledged[-1]
