@@ -49,7 +49,12 @@ _PEER_FORMAT = "3i"
 
 _HERE = Path(__file__).resolve().parent
 _PROGRAM = _HERE / "supervisor_main.py"
-_SOURCES = ("*.py", "../kernel/syscalls.py", "../kernel/cgroup*.py", "../kernel/device_rules.py")
+_SOURCES = (
+    "runtime/*.py",
+    "kernel/syscalls.py",
+    "kernel/cgroup*.py",
+    "kernel/device_rules.py",
+)
 
 _ERRORS: dict[str, type[SwarmdError]] = {
     refusal.INVALID: InvalidInputError,
@@ -89,8 +94,9 @@ class RuntimeClient:
     async def close(self) -> None:
         """Disconnects. The supervisor and all containers go on."""
         if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+            closing, self._wire = self._wire, None
+            closing.close()
+            await closing.lost.wait()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -353,9 +359,9 @@ class _Wire(asyncio.Protocol):
             self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Ends the connection now; ``lost`` is set a moment later."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
 
 def _triple(answer: object) -> tuple[int, bool, float]:
@@ -392,7 +398,7 @@ async def _first_words(command: list[str]) -> bytes:
 
 def code_stamp() -> str:
     """A number of the code that a supervisor runs, to find out whether one that lives is of the same."""
-    files = sorted(path for pattern in _SOURCES for path in _HERE.glob(pattern))
+    files = sorted(path for pattern in _SOURCES for path in _HERE.parent.glob(pattern))
     checksum = 0
     for path in files:
         checksum = zlib.crc32(path.read_bytes(), checksum)

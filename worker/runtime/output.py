@@ -114,11 +114,10 @@ class LogFile:
             except FileNotFoundError:
                 continue
         if self._max_files <= 1:
-            os.ftruncate(self._fd, 0)
-        else:
-            fd = _open(self._path)
-            os.close(self._fd)
-            self._fd = fd
+            os.unlink(self._path)  # Not truncated: who follows the log notices another file.
+        fd = _open(self._path)
+        os.close(self._fd)
+        self._fd = fd
         self._size = 0
 
     def close(self) -> None:
