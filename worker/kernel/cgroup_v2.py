@@ -70,6 +70,9 @@ class CgroupsV2:
         for file, value in v2_settings(limits):
             if file == "memory.swap.max" and not os.path.exists(f"{directory}/{file}"):
                 continue  # The kernel does not account for swap.
+            if not os.path.exists(f"{directory}/{file}"):
+                controller = file.partition(".")[0]
+                raise OSError(2, f"{self._parent} has no {controller} controller for this limit")
             write_text(f"{directory}/{file}", value)
 
     def _prepare(self) -> None:

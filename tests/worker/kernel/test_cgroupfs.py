@@ -144,6 +144,12 @@ def test_v2_enables_every_level_and_makes_the_group(v2_root: Path) -> None:
     assert (group / "memory.max").read_text() == str(2 * MIB)
 
 
+def test_v2_a_limit_without_its_controller_is_refused(v2_root: Path) -> None:
+    groups = Tree(str(v2_root), "a/b")
+    with pytest.raises(OSError, match="a/b has no memory controller"):
+        groups.create("c", Limits({"memory_reservation_bytes": MIB}))
+
+
 def test_v2_reads_and_kills(v2_root: Path) -> None:
     groups = Tree(str(v2_root), "a/b")
     groups.create("c", Limits({}))
