@@ -433,6 +433,9 @@ def _apply_settings(spec: Spec, given: Mapping[str, Any]) -> None:
             _section(spec, setting.path)[setting.path[-1]] = (
                 value if is_value else setting.read(str(value))
             )
+    for section in ("UpdateConfig", "RollbackConfig"):
+        if section in spec:  # as docker: what is left unsaid would be 0, all at once
+            spec[section].setdefault("Parallelism", 1)
     if given.get("no-healthcheck") and any(name.startswith("health-") for name in given):
         raise ValueError("--no-healthcheck conflicts with --health-* options")
 

@@ -254,10 +254,14 @@ def _matters(state: State, changed: Changed) -> bool:
     """Whether a task came or went, or came to a state that its service's decision depends on."""
     match changed.old, changed.new:
         case Task() as old, Task() as new:
-            if old.status.state == new.status.state or new.desired_state == TaskState.REMOVE:
-                return False
             service = state.services.get(new.service_id)
-            return service is not None and wants_to_know(service, new.status.state)
+            if service is None or new.desired_state == TaskState.REMOVE:
+                return False
+            if (
+                old.status.state == new.status.state
+            ):  # an update may wait until an ended task counts as past
+                return old.desired_state != new.desired_state and is_under_way(service)
+            return wants_to_know(service, new.status.state)
         case Task() as gone, None:
             return is_wanted(gone)
         case _:

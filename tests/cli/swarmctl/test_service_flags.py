@@ -35,6 +35,11 @@ CREATED: dict[str, tuple[dict[str, Any], tuple[str, ...], Any]] = {
         ("UpdateConfig",),
         {"Order": "start-first", "Parallelism": 2},
     ),
+    "one at a time unless it is said": (
+        {"update-order": "start-first"},
+        ("UpdateConfig",),
+        {"Order": "start-first", "Parallelism": 1},
+    ),
     "a switch": ({"read-only": True}, (*C, "ReadOnly"), True),
     "log options": (
         {"log-opt": ("max-size=1m",)},
