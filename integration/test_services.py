@@ -166,19 +166,15 @@ def test_an_unhealthy_task_is_replaced_and_gets_no_traffic(host: Host) -> None:
 
 
 def test_a_port_taken_by_a_process_of_the_host_is_an_error_of_the_task(host: Host) -> None:
-    taker = subprocess.Popen(
-        [*host._inside(host.name), "busybox", "nc", "-l", "-p", "8080"], stdin=subprocess.PIPE
-    )
-    try:
+    command = [*host._inside(host.name), "busybox", "nc", "-l", "-p", "8080"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as taker:
         wait_for("the port to be taken", lambda: ":8080" in host.inside("ss", "-ltn").stdout)
         host.ctl("service", "create", "-d", "--name", "late", "--publish", "8080:80", "hello:1")
         wait_for(
             "the error on the task",
             lambda: [t for t in host.tasks("late") if "8080" in t["Status"].get("Err", "")],
         )
-    finally:
         taker.kill()
-        taker.wait()
 
 
 def test_global_service_runs_once_on_the_node(host: Host) -> None:
