@@ -15,7 +15,7 @@ CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
 """The kernel takes no less."""
 _NANO = 1_000_000_000
-_ETC_FILES = ("hosts", "hostname", "resolv.conf")
+ETC_FILES = ("hosts", "hostname", "resolv.conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Places:
     """Survives a reboot: record, files, log."""
     merged: str
     """Where its root is mounted."""
+    etc: str
+    """Its own hosts, hostname and resolv.conf, written at each start; gone after a reboot."""
 
     @property
     def log(self) -> str:
@@ -33,7 +35,7 @@ class Places:
         return f"{self.directory}/log"
 
     def file(self, name: str) -> str:
-        """One of its files of /etc."""
+        """A part of the directory."""
         return f"{self.directory}/{name}"
 
 
@@ -82,8 +84,8 @@ def _mounts(container: Container, places: Places) -> tuple[BundleMount, ...]:
     asked = {mount.target: mount for mount in container.config.spec.mounts}
     taken = {point.destination.rstrip("/") for point in container.mounts}
     own = [
-        BundleMount(target=f"/etc/{name}", source=places.file(name))
-        for name in _ETC_FILES
+        BundleMount(target=f"/etc/{name}", source=f"{places.etc}/{name}")
+        for name in ETC_FILES
         if f"/etc/{name}" not in taken
     ]
     by_depth = sorted(container.mounts, key=lambda point: point.destination.rstrip("/").count("/"))

@@ -14,6 +14,7 @@ from worker.containers.record import Container, MountPoint
 from worker.containers.records import Records, disk_errors
 from worker.containers.settle import hostname_of, mounts_of
 from worker.images.resolved import ResolvedImage
+from worker.kernel.trees import remove_tree
 from worker.network.attachment import Sandbox
 
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
@@ -34,14 +35,15 @@ class Workshop:
 
     def __init__(self, data_root: str, exec_root: str, machinery: Machinery) -> None:
         self.records = Records(f"{data_root}/containers")
-        self._merged = Path(exec_root, "merged")
+        self._exec_root = Path(exec_root)
         self._machinery = machinery
 
     def places(self, container_id: str) -> Places:
         """A container's directories."""
         return Places(
             directory=str(self.records.directory(container_id)),
-            merged=str(self._merged / container_id),
+            merged=str(self._exec_root / "merged" / container_id),
+            etc=str(self._exec_root / "etc" / container_id),
         )
 
     async def make(self, container: Container, image: ResolvedImage) -> Container:
@@ -104,7 +106,7 @@ class Workshop:
         """Gives back what only a running container needs."""
         await self._machinery.networks.detach(container_id)
         await self._machinery.runtime.cleanup(container_id)
-        _remove_directory(self.places(container_id).merged)
+        _remove_run_files(self.places(container_id))
 
     async def unmake(self, container_id: str) -> None:
         """Takes away what outlives a run, but named volumes."""
@@ -126,9 +128,11 @@ class Workshop:
         await self._machinery.volumes.sweep()
 
 
-def _remove_directory(path: str) -> None:
-    with disk_errors(), suppress(FileNotFoundError):
-        Path(path).rmdir()
+def _remove_run_files(places: Places) -> None:
+    with disk_errors():
+        remove_tree(places.etc)
+        with suppress(FileNotFoundError):
+            Path(places.merged).rmdir()
 
 
 def _check_bind_source(mount: Mount) -> None:
@@ -157,8 +161,9 @@ def _write_etc(container: Container, sandbox: Sandbox | None, places: Places) ->
         "hostname": f"{hostname}\n",
         "resolv.conf": resolv_conf_text(spec.dns_config, sandbox, host_text),
     }
+    for directory in (places.etc, places.merged):
+        Path(directory).mkdir(parents=True, exist_ok=True, mode=0o710)
     for name, text in texts.items():
-        path = Path(places.file(name))
+        path = Path(places.etc, name)
         path.write_text(text)
         path.chmod(0o644)
-    Path(places.merged).mkdir(parents=True, exist_ok=True, mode=0o710)

@@ -23,10 +23,10 @@ from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 
 ID = "c" * 64
 IMAGE = ResolvedImage(id="sha256:1", layers=("/l2", "/l1"))
-PLACES = Places(directory=f"/c/{ID}", merged=f"/run/merged/{ID}")
+PLACES = Places(directory=f"/c/{ID}", merged=f"/run/merged/{ID}", etc=f"/run/etc/{ID}")
 SANDBOX = Sandbox(namespace=f"/run/netns/{ID}", attachment=Attachment(address="10.0.0.2"))
 ETC = tuple(
-    BundleMount(target=f"/etc/{name}", source=f"/c/{ID}/{name}")
+    BundleMount(target=f"/etc/{name}", source=f"/run/etc/{ID}/{name}")
     for name in ("hosts", "hostname", "resolv.conf")
 )
 
