@@ -7,10 +7,10 @@ from common.model.node import Availability, Node
 from common.model.service import Global
 from manager.orchestrator.dirty import satisfies_placement
 from manager.orchestrator.node_loss import takes_no_tasks
-from manager.orchestrator.restart import should_restart
+from manager.orchestrator.restart import is_settled
 from manager.orchestrator.slots import Slot, by_node
 from manager.orchestrator.tend import fill, remove, stop, tend
-from manager.orchestrator.update import advance
+from manager.orchestrator.update import advance, is_under_way
 from manager.orchestrator.view import ServiceView
 from manager.store.changes import Change
 from manager.store.verdict import NewId, Verdict, soonest
@@ -48,13 +48,15 @@ def decide(view: GlobalView, now: float, new_id: NewId) -> Verdict:
         busy.add(slot.place)
         made += len(verdict.changes)
         if made >= CREATED_PER_LOOK_MAX:
-            verdicts.append(Verdict(look_again_at=now))
             break
     if view.is_whole and made < CREATED_PER_LOOK_MAX:
         verdicts.append(advance(view, _updatable(slots.values(), view), busy, now, new_id))
+    goes_on = made >= CREATED_PER_LOOK_MAX or (made and is_under_way(view.service))
     return Verdict(
         changes=tuple(change for verdict in verdicts for change in verdict.changes),
-        look_again_at=soonest(*(verdict.look_again_at for verdict in verdicts)),
+        look_again_at=soonest(
+            now if goes_on else None, *(verdict.look_again_at for verdict in verdicts)
+        ),
     )
 
 
@@ -67,9 +69,7 @@ def _one_node(slot: Slot, view: GlobalView, now: float, new_id: NewId) -> Verdic
     if slot.wanted:
         verdict = tend(slot, view, now, new_id)
         return verdict if verdict.changes or verdict.look_again_at else _NOTHING
-    newest = slot.newest
-    is_settled = newest is not None and not should_restart(newest, slot)
-    if is_settled or node.spec.availability != Availability.ACTIVE:
+    if is_settled(slot) or node.spec.availability != Availability.ACTIVE:
         return _NOTHING
     return fill(slot, view, now, new_id)
 

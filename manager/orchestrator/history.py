@@ -7,7 +7,15 @@ from common.model.node import Node
 from common.model.service import Service
 from common.model.task import Task, TaskState
 from manager.orchestrator.restart import policy_of
-from manager.orchestrator.slots import Slot, age, by_node, by_number, has_ended, was_assigned
+from manager.orchestrator.slots import (
+    Slot,
+    age,
+    by_node,
+    by_number,
+    has_ended,
+    is_wanted,
+    was_assigned,
+)
 from manager.orchestrator.update import first_of_version, is_under_way
 from manager.store.changes import Delete
 from manager.store.verdict import Verdict
@@ -27,10 +35,10 @@ class HistoryView:
 def decide(view: HistoryView) -> Verdict:
     """Deletes tasks that are to be removed and have stopped, and the oldest of each slot beyond the limit."""
     gone = [task for task in view.tasks if _is_finished(task, view.nodes)]
-    if view.service is not None and view.limit >= 0:
-        for slot in _crowded(view.tasks, view.limit):
-            gone += _too_old(slot, view.service, view.limit)
-    return Verdict(changes=tuple(_delete(task) for task in gone))
+    if view.service is not None:
+        for slot in _slots_with_a_past(view.tasks):
+            gone += _forgettable(slot, view.service, view.limit)
+    return Verdict(changes=tuple(map(_delete, gone)))
 
 
 def _delete(task: Task) -> Delete:
@@ -38,44 +46,40 @@ def _delete(task: Task) -> Delete:
 
 
 def _is_finished(task: Task, nodes: Mapping[str, Node]) -> bool:
-    """Whether nothing runs for the task any more and nobody wants to read of it."""
-    if task.desired_state < TaskState.SHUTDOWN:
-        return False
-    if not was_assigned(task):
-        return True
-    return task.desired_state == TaskState.REMOVE and (has_ended(task) or task.node_id not in nodes)
+    """Whether a task that is to be removed has nothing running for it any more."""
+    return task.desired_state == TaskState.REMOVE and (
+        has_ended(task) or not was_assigned(task) or task.node_id not in nodes
+    )
 
 
-def _crowded(tasks: Collection[Task], limit: int) -> list[Slot]:
-    """The slots that may hold too many tasks."""
-    if len(tasks) <= limit:
+def _slots_with_a_past(tasks: Collection[Task]) -> list[Slot]:
+    if all(map(is_wanted, tasks)):
         return []
     slots: Iterable[Slot]
     is_global = any(task.slot == 0 for task in tasks)
     slots = by_node(tasks).values() if is_global else by_number(tasks).values()
-    return [slot for slot in slots if slot.past and len(slot.past) + len(slot.wanted) > limit]
+    return [slot for slot in slots if slot.past]
 
 
-def _too_old(slot: Slot, service: Service, limit: int) -> list[Task]:
-    """The oldest tasks that can go, until no more than the limit are left."""
-    attempts = max((policy_of(task).max_attempts or 0 for task in slot.tasks), default=0)
-    surplus = len(slot.past) + len(slot.wanted) - max(limit, attempts + 1 if attempts else 0)
+def _forgettable(slot: Slot, service: Service, limit: int) -> list[Task]:
+    """What was stopped before any node had it, and the oldest that ended, until no more than the limit are left."""
     needed = _needed(slot, service)
-    forgettable = [
-        task
-        for task in slot.past
-        if has_ended(task) and was_assigned(task) and task.id not in needed
-    ]
-    return forgettable[: max(surplus, 0)]
+    idle = [task for task in slot.past if not was_assigned(task) and task.id not in needed]
+    if limit < 0:
+        return idle
+    attempts = max((policy_of(task).max_attempts or 0 for task in slot.tasks), default=0)
+    kept = max(limit, attempts + 1 if attempts else 0)
+    surplus = len(slot.past) + len(slot.wanted) - len(idle) - kept
+    ended = [task for task in slot.past if has_ended(task) and task.id not in needed]
+    return [*idle, *ended[: max(surplus, 0)]]
 
 
 def _needed(slot: Slot, service: Service) -> set[str]:
     """Tasks that decisions still read: how the slot stands, how long a restart waits, how an update fares."""
     needed: set[str] = set()
-    newest_past = max(slot.past, key=age)
     waits = any(task.desired_state < TaskState.RUNNING for task in slot.wanted)
     if waits or not slot.wanted:
-        needed.add(newest_past.id)
+        needed.add(max(slot.past, key=age).id)
     first = first_of_version(slot, service.spec_version) if is_under_way(service) else None
     if first is not None:
         older = [task for task in slot.tasks if task.spec_version != service.spec_version]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from common.model.node import Availability, Node, NodeState
 from common.model.task import Task
-from manager.orchestrator.slots import has_ended, has_stopped
+from manager.orchestrator.slots import has_ended, was_assigned
 
 
 def takes_no_tasks(node: Node | None) -> bool:
@@ -23,7 +23,7 @@ def is_lost(task: Task, nodes: Mapping[str, Node]) -> bool:
 
 def will_report_stop(task: Task, nodes: Mapping[str, Node]) -> bool:
     """Whether it is worth waiting for the end of a task that was told to stop: it runs, and its agent can tell."""
-    if has_stopped(task) or not task.node_id:
+    if has_ended(task) or not was_assigned(task):
         return False
     node = nodes.get(task.node_id)
     return node is not None and node.status.state != NodeState.DOWN

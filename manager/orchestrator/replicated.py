@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, islice
 
 from common.model.service import Replicated
-from manager.orchestrator.restart import should_restart
+from manager.orchestrator.restart import is_settled
 from manager.orchestrator.slots import Slot, by_number, surplus
 from manager.orchestrator.tend import fill, remove, tend
-from manager.orchestrator.update import advance
+from manager.orchestrator.update import advance, is_under_way
 from manager.orchestrator.view import ServiceView
 from manager.store.changes import Change
 from manager.store.verdict import NewId, Verdict, soonest
@@ -35,8 +35,8 @@ def decide(view: ServiceView, now: float, new_id: NewId) -> Verdict:
     verdicts += [verdict for verdict in tended.values() if verdict.changes or verdict.look_again_at]
     busy = {place for place, verdict in tended.items() if verdict.changes}
     verdicts.append(advance(view, kept, busy, now, new_id))
-    is_cut = missing > len(filled)
-    return _merged(verdicts, _removal(victims, forgotten), now if is_cut else None)
+    goes_on = missing > len(filled) or (busy and is_under_way(view.service))
+    return _merged(verdicts, _removal(victims, forgotten), now if goes_on else None)
 
 
 def _occupied_and_dead(slots: Mapping[int, Slot]) -> tuple[dict[int, Slot], dict[int, Slot]]:
@@ -47,9 +47,7 @@ def _occupied_and_dead(slots: Mapping[int, Slot]) -> tuple[dict[int, Slot], dict
     occupied: dict[int, Slot] = {}
     dead: dict[int, Slot] = {}
     for number, slot in slots.items():
-        newest = slot.newest
-        is_settled = newest is not None and not slot.wanted and not should_restart(newest, slot)
-        (occupied if slot.wanted or is_settled else dead)[number] = slot
+        (occupied if slot.wanted or is_settled(slot) else dead)[number] = slot
     return occupied, dead
 
 

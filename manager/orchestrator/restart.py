@@ -25,6 +25,12 @@ def policy_of(task: Task) -> RestartPolicy:
     return task.spec.restart_policy or _DEFAULT_POLICY
 
 
+def is_settled(slot: Slot) -> bool:
+    """Whether nothing runs in the slot, and nothing will: its work is done, or given up."""
+    last = slot.last_tried
+    return not slot.wanted and last is not None and not should_restart(last, slot)
+
+
 def should_restart(ended: Task, slot: Slot) -> bool:
     """Whether the slot gets another task after this one's end (or loss)."""
     policy = policy_of(ended)

@@ -25,6 +25,11 @@ class Slot:
         return tuple(sorted((*self.past, *self.wanted), key=age)) if self.past else self.wanted
 
     @property
+    def last_tried(self) -> Task | None:
+        """The newest of the past that some node was given: by its end it is decided whether the slot goes on."""
+        return max(filter(was_assigned, self.past), key=age, default=None)
+
+    @property
     def newest(self) -> Task | None:
         """The task that says how the slot stands."""
         return max(self.wanted or self.past, key=age, default=None)
@@ -61,11 +66,6 @@ _OWN_ENDS = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED}
 def was_assigned(task: Task) -> bool:
     """Whether some node may have started the task."""
     return task.status.state >= TaskState.ASSIGNED
-
-
-def has_stopped(task: Task) -> bool:
-    """Whether nothing runs for the task, and nothing will."""
-    return has_ended(task) or not (is_wanted(task) or was_assigned(task))
 
 
 def is_running(task: Task) -> bool:

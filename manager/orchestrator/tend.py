@@ -10,7 +10,7 @@ from manager.orchestrator.dirty import is_dirty
 from manager.orchestrator.new_task import new_task
 from manager.orchestrator.node_loss import is_lost
 from manager.orchestrator.policies import order_of
-from manager.orchestrator.restart import should_restart, start_at
+from manager.orchestrator.restart import is_settled, start_at
 from manager.orchestrator.slots import Slot, age, has_ended, is_running
 from manager.orchestrator.view import ServiceView
 from manager.store.changes import Change, Create, SetDesiredState
@@ -31,7 +31,7 @@ class _Sorted:
 
 def tend(slot: Slot, view: ServiceView, now: float, new_id: NewId) -> Verdict:
     """What the slot needs, an update's own steps aside."""
-    if len(slot.wanted) == 1 and _is_fine(slot.wanted[0], view):
+    if not slot.wanted or (len(slot.wanted) == 1 and _is_fine(slot.wanted[0], view)):
         return _NOTHING
     tasks = _sort(slot, view)
     if not tasks.gone:
@@ -99,11 +99,17 @@ def _is_tried_again(gone: tuple[Task, ...], view: ServiceView) -> bool:
 
 
 def _keep_one(slot: Slot, tasks: _Sorted, view: ServiceView, now: float) -> Verdict:
-    """Of the tasks that can run, keeps the best, and stops what it has replaced."""
-    kept = min(tasks.clean or tasks.dirty, key=lambda task: (not is_running(task), age(task)))
-    others = tuple(task for task in (tasks.clean or tasks.dirty) if task is not kept)
-    if tasks.clean and (is_running(kept) or order_of(view.service) == UpdateOrder.STOP_FIRST):
-        others += tasks.dirty
+    """Of the tasks that can run, keeps the best, and beside it the old one that it is still to replace."""
+    kept = min(tasks.clean or tasks.dirty, key=_rank)
+    keeps_old = (
+        bool(tasks.clean and tasks.dirty)
+        and not is_running(kept)
+        and order_of(view.service) == UpdateOrder.START_FIRST
+    )
+    old = min(tasks.dirty, key=_rank) if keeps_old else None
+    others = tuple(
+        task for task in (*tasks.clean, *tasks.dirty) if task is not kept and task is not old
+    )
     if kept.desired_state >= TaskState.RUNNING:
         return Verdict(changes=stop(others))
     start = start_at(kept, (*slot.past, *others), view.nodes)
@@ -113,14 +119,18 @@ def _keep_one(slot: Slot, tasks: _Sorted, view: ServiceView, now: float) -> Verd
     return Verdict(changes=(*stop(others), raised))
 
 
+def _rank(task: Task) -> tuple[bool, tuple[float, float, str]]:
+    return not is_running(task), age(task)
+
+
 def _replace(slot: Slot, tasks: _Sorted, view: ServiceView, now: float, new_id: NewId) -> Verdict:
     """Puts a new task in the place of the newest that is gone, if its policy says so."""
     newest = max(tasks.gone, key=age)
     older = tuple(task for task in tasks.gone if task is not newest)
-    turn = _turn(newest, slot, view)
+    turn = _turn(newest, replace(slot, past=(*slot.past, *older)), view)
     if turn > now:
         return Verdict(changes=stop(older), look_again_at=turn)
-    if not should_restart(newest, slot):
+    if is_settled(replace(slot, wanted=(), past=(*slot.past, *tasks.gone))):
         return Verdict(changes=stop(tasks.gone))
     return stop_and_fill(slot, tasks.gone, view, now, new_id)
 

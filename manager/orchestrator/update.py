@@ -92,7 +92,10 @@ def first_of_version(slot: Slot, version: int) -> Task | None:
     if not own or len(own) == len(tasks):
         return None
     first = min(own, key=age)
-    return first if any(age(task) < age(first) for task in tasks if task is not first) else None
+    had_older = any(
+        task.created_at <= first.created_at for task in tasks if task.spec_version != version
+    )
+    return first if had_older else None
 
 
 def _progress(view: ServiceView, slots: Sequence[Slot]) -> _Progress:
