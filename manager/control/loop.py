@@ -25,6 +25,8 @@ CHANGES_PER_TURN_MAX = 2000
 """Changes proposed side by side; the turn ends with the key that reaches it."""
 SLEEP_SECONDS_MAX = 10.0
 """The clock that people read may be set: a reminder is never slept through for longer than this."""
+IDLE_SECONDS_MIN = 0.01
+"""A decision that changes nothing is not asked again sooner than this: a mistake in one must not eat a processor."""
 BACKOFF_SECONDS = 0.05
 BACKOFF_SECONDS_MAX = 10.0
 
@@ -154,9 +156,11 @@ class _Runner(Generic[Key]):
             log.exception("%s cannot decide about %s", self._loop.name, key)
             self._put_off(key)
             return Verdict()
-        self._agenda.remind(key, verdict.look_again_at)
+        at = verdict.look_again_at
         if not verdict.changes:
             self._failures.pop(key, None)
+            at = None if at is None else max(at, now + IDLE_SECONDS_MIN)
+        self._agenda.remind(key, at)
         return verdict
 
     async def _propose(self, batch: Batch[Key]) -> None:

@@ -45,7 +45,8 @@ def decide(view: GlobalView, now: float, new_id: NewId) -> Verdict:
         if verdict is _NOTHING:
             continue
         verdicts.append(verdict)
-        busy.add(slot.place)
+        if verdict.changes:
+            busy.add(slot.place)
         made += len(verdict.changes)
         if made >= CREATED_PER_LOOK_MAX:
             break

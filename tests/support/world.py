@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from common.ids import id_source
@@ -25,12 +25,26 @@ _WALK = (S.ASSIGNED, S.ACCEPTED, S.PREPARING, S.READY, S.STARTING, S.RUNNING)
 
 
 class World:
-    """The store, its clock, and the nodes that answer."""
+    """The store, its clock, the loops of a leader, and the nodes that answer."""
 
-    def __init__(self, store: Store, clock: FakeClock) -> None:
-        self.store, self.clock = store, clock
-        self.history: dict[str, TaskState] = {}
-        """The highest state seen of each task, to prove that none goes back."""
+    def __init__(self, store: Store, clock: FakeClock, chance: random.Random) -> None:
+        self.store, self.clock, self.chance = store, clock, chance
+        self._loops: asyncio.Task[None] | None = None
+
+    async def lead(self) -> None:
+        """Runs the loops, instead of those that ran before: a change of leader."""
+        await self.abdicate()
+        self._loops = asyncio.get_running_loop().create_task(self._run_loops())
+
+    async def abdicate(self) -> None:
+        """Ends the loops, as the loss of leadership does."""
+        if self._loops is not None:
+            self._loops.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._loops
+
+    async def _run_loops(self) -> None:
+        await run_loops(self.store, self.clock, self.chance)
 
     @property
     def state(self) -> State:
@@ -76,20 +90,34 @@ async def world(
     chance = random.Random(seed)
     clock = FakeClock()
     store = memory_store(clock, chance)
-    new_id = id_source(chance)
-    made = World(store, clock)
+    made = World(store, clock, chance)
     await store.propose([Create(object=Cluster(id="cluster"))])
     async with asyncio.TaskGroup() as group:
-        running = [
-            group.create_task(run_loops(store, clock, chance)),
-            group.create_task(run_loop(Agents(behaviour or steady), store, clock, new_id)),
-        ]
+        agents = Agents(behaviour or steady)
+        pretending = group.create_task(run_loop(agents, store, clock, id_source(chance)))
+        watching = group.create_task(watch_for_steps_back(store))
+        await made.lead()
         for name in nodes:
             await made.add_node(name)
         await clock.advance(0)
         yield made
-        for each in running:
-            each.cancel()
+        await made.abdicate()
+        pretending.cancel()
+        watching.cancel()
+
+
+async def watch_for_steps_back(store: Store) -> None:
+    """Fails as soon as a task goes back in state, or moves to another node."""
+    async with store.watch() as watch:
+        async for committed in watch:
+            for change in committed.changed:
+                match change.old, change.new:
+                    case Task() as old, Task() as new:
+                        assert new.status.state >= old.status.state
+                        assert new.desired_state >= old.desired_state
+                        assert old.node_id in ("", new.node_id)
+                    case _:
+                        pass
 
 
 Behaviour = Callable[[Task, float], tuple[TaskState | None, float | None]]

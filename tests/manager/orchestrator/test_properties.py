@@ -35,6 +35,7 @@ def settled(cluster: Cluster, decide: Decide) -> State:
         applied(state, verdict.changes)
         again = decide(state)
         if not again.changes:
+            assert again.look_again_at is None or again.look_again_at > NOW, "it never rests"
             return state
         expects_more = any(isinstance(change, Update) for change in verdict.changes) or (
             verdict.look_again_at is not None and verdict.look_again_at <= NOW
