@@ -110,6 +110,9 @@ class _Runner(Generic[Key]):
                 async with asyncio.TaskGroup() as group:
                     for batch in batches.full:
                         group.create_task(self._propose(batch))
+                        await asyncio.sleep(
+                            0
+                        )  # an entry is packed at a time, then others have a turn
             else:
                 await asyncio.sleep(0)
 

@@ -3,20 +3,20 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from common.model.node import Availability, Node
+from common.model.node import Availability, Node, NodeState
 from common.model.service import Global
+from manager.orchestrator.at_rest import node_of, sort_out
 from manager.orchestrator.dirty import satisfies_placement
 from manager.orchestrator.node_loss import takes_no_tasks
 from manager.orchestrator.restart import is_settled
-from manager.orchestrator.slots import Slot, by_node
+from manager.orchestrator.slots import Slot, slot_with
 from manager.orchestrator.tend import fill, remove, stop, tend
 from manager.orchestrator.update import advance, is_under_way
 from manager.orchestrator.view import ServiceView
-from manager.store.changes import Change
 from manager.store.verdict import NewId, Verdict, soonest
 
-CREATED_PER_LOOK_MAX = 1000
-"""Nodes that get a task in one look, so that a look stays short; the next look follows at once."""
+CHANGED_PER_LOOK_MAX = 500
+"""Nodes for which something is decided in one look, so that a look stays short; the next look follows at once."""
 
 _NOTHING = Verdict()
 
@@ -35,24 +35,20 @@ def decide(view: GlobalView, now: float, new_id: NewId) -> Verdict:
     """Which tasks of the service should exist and run on the nodes looked at."""
     if not isinstance(view.service.spec.mode, Global):
         return _NOTHING
-    slots = by_node(view.tasks)
+    slots = _slots(view)
     verdicts: list[Verdict] = []
     busy: set[tuple[int, str]] = set()
-    made = 0
-    for node_id in sorted({*view.node_ids, *slots}):
-        slot = slots.get(node_id) or Slot(node_id=node_id)
+    for _, slot in sorted(slots.items()):
         verdict = _one_node(slot, view, now, new_id)
-        if verdict is _NOTHING:
-            continue
         verdicts.append(verdict)
         if verdict.changes:
             busy.add(slot.place)
-        made += len(verdict.changes)
-        if made >= CREATED_PER_LOOK_MAX:
+        if len(busy) >= CHANGED_PER_LOOK_MAX:
             break
-    if view.is_whole and made < CREATED_PER_LOOK_MAX:
+    is_cut = len(busy) >= CHANGED_PER_LOOK_MAX
+    if view.is_whole and not is_cut:
         verdicts.append(advance(view, _updatable(slots.values(), view), busy, now, new_id))
-    goes_on = made >= CREATED_PER_LOOK_MAX or (made and is_under_way(view.service))
+    goes_on = is_cut or (busy and is_under_way(view.service))
     return Verdict(
         changes=tuple(change for verdict in verdicts for change in verdict.changes),
         look_again_at=soonest(
@@ -61,33 +57,44 @@ def decide(view: GlobalView, now: float, new_id: NewId) -> Verdict:
     )
 
 
+def _slots(view: GlobalView) -> dict[str, Slot]:
+    """The nodes on which there may be something to do, with what they hold."""
+    resting, others = sort_out(view.tasks, view, node_of)
+    slots = {node_id: slot_with(tasks, node_id=node_id) for node_id, tasks in others.items()}
+    for node_id, node in ((each, view.nodes.get(each)) for each in view.node_ids):
+        task = resting.get(node_id)
+        if node_id in slots or node is None:
+            continue
+        if task is None and _takes(node, view):
+            slots[node_id] = Slot(node_id=node_id)
+        elif task is not None and not satisfies_placement(view.service, node):
+            slots[node_id] = slot_with([task], node_id=node_id)
+    return slots
+
+
+def _takes(node: Node, view: GlobalView) -> bool:
+    """Whether the node is to get a task: a paused one keeps what it has, and gets nothing new."""
+    return (
+        node.spec.availability == Availability.ACTIVE
+        and node.status.state != NodeState.DOWN
+        and satisfies_placement(view.service, node)
+    )
+
+
 def _one_node(slot: Slot, view: GlobalView, now: float, new_id: NewId) -> Verdict:
     node = view.nodes.get(slot.node_id)
     if node is None:
-        return _of(remove((*slot.past, *slot.wanted)))
+        return Verdict(changes=remove((*slot.past, *slot.wanted)))
     if takes_no_tasks(node) or not satisfies_placement(view.service, node):
-        return _of(stop(slot.wanted))
+        return Verdict(changes=stop(slot.wanted))
     if slot.wanted:
-        verdict = tend(slot, view, now, new_id)
-        return verdict if verdict.changes or verdict.look_again_at else _NOTHING
-    if is_settled(slot) or node.spec.availability != Availability.ACTIVE:
+        return tend(slot, view, now, new_id)
+    if is_settled(slot) or not _takes(node, view):
         return _NOTHING
     return fill(slot, view, now, new_id)
 
 
-def _of(changes: tuple[Change, ...]) -> Verdict:
-    return Verdict(changes=changes) if changes else _NOTHING
-
-
 def _updatable(slots: Iterable[Slot], view: GlobalView) -> list[Slot]:
-    """The slots that an update may touch: a paused node keeps what it has."""
-    return [slot for slot in slots if _is_updatable(view.nodes.get(slot.node_id), view)]
-
-
-def _is_updatable(node: Node | None, view: GlobalView) -> bool:
-    return (
-        node is not None
-        and node.spec.availability == Availability.ACTIVE
-        and not takes_no_tasks(node)
-        and satisfies_placement(view.service, node)
-    )
+    """The slots that an update may touch."""
+    nodes = ((slot, view.nodes.get(slot.node_id)) for slot in slots)
+    return [slot for slot, node in nodes if node is not None and _takes(node, view)]

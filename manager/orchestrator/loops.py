@@ -1,7 +1,6 @@
 """The orchestrator's loops: which keys a change touches, and what is looked at for a key."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 
 from common.model.cluster import DEFAULT_TASK_HISTORY, Cluster
 from common.model.node import Node
@@ -17,11 +16,12 @@ from manager.orchestrator import (
 from manager.orchestrator.constraint_enforcer import NodeView
 from manager.orchestrator.global_services import GlobalView
 from manager.orchestrator.history import HistoryView
+from manager.orchestrator.places import Places
 from manager.orchestrator.slots import has_ended, is_wanted
 from manager.orchestrator.update import is_under_way, wants_to_know
 from manager.orchestrator.view import ServiceView
 from manager.store.state import State
-from manager.store.verdict import NewId, Verdict, soonest
+from manager.store.verdict import NewId, Verdict
 from manager.store.watch import Changed
 
 HISTORY_SETTLE_SECONDS = 0.25
@@ -31,41 +31,75 @@ _NOTHING = Verdict()
 
 
 class ReplicatedLoop:
-    """Keeps replicated services; its key is a service's id."""
+    """Keeps replicated services; its key is a service's id.
+
+    It remembers in which slots something happened, and looks only at those while no update is under way.
+    """
 
     name = "replicated orchestrator"
     settle_seconds = 0.0
 
+    def __init__(self) -> None:
+        self._places: Places[int] = Places()
+
     def keys(self, state: State) -> Iterable[str]:
-        """All replicated services."""
+        """All replicated services, each as a whole."""
+        self._places.clear()
         return [service.id for service in state.services.values() if _is_replicated(service)]
 
     def touched(self, state: State, changed: Changed) -> Iterable[str]:
         """A service, the service of a task that came, ran or ended, and those with tasks on a node that changed."""
         match changed.new or changed.old:
+            case Service(id=service_id) if changed.new is None:
+                self._places.forget(service_id)
+                return ()
             case Service(id=service_id):
-                return (service_id,) if changed.new else ()
-            case Task(service_id=service_id):
-                return (service_id,) if _matters(state, changed) else ()
+                self._places.note_whole(service_id)
+                return (service_id,)
+            case Task(slot=slot) as task if slot and _matters(state, changed):
+                return self._note_task(task, changed)
             case Node(id=node_id) if _fares_otherwise(changed):
-                return {task.service_id for task in state.tasks_of_node(node_id)}
+                return self._note_tasks(state.tasks_of_node(node_id))
             case _:
                 return ()
 
     def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:
-        """Looks at the service with its tasks."""
+        """Looks at the service with its tasks, or with those of some slots."""
         service = state.services.get(key)
         if service is None or not _is_replicated(service):
+            self._places.forget(key)
             return _NOTHING
-        view = ServiceView(service=service, tasks=state.tasks_of_service(key), nodes=state.nodes)
-        return replicated.decide(view, now, new_id)
+        slots = self._places.take(key, now)
+        tasks = state.tasks_of_service(key)
+        if slots is None or is_under_way(service):
+            view = ServiceView(service=service, tasks=tasks, nodes=state.nodes)
+            verdict = replicated.decide(view, now, new_id)
+            self._places.set_due(key, verdict.look_again_at)
+            return verdict
+        chosen = [task for task in tasks if task.slot in slots]
+        view = ServiceView(service=service, tasks=chosen, nodes=state.nodes)
+        verdict = replicated.decide_some(view, now, new_id)
+        return self._places.also(key, verdict)
+
+    def _note_task(self, task: Task, changed: Changed) -> Iterable[str]:
+        if changed.new is None:
+            self._places.note_whole(task.service_id)
+            return (task.service_id,)
+        return self._note_tasks((task,))
+
+    def _note_tasks(self, tasks: Iterable[Task]) -> Iterable[str]:
+        touched: dict[str, None] = {}
+        for task in tasks:
+            if task.slot:
+                self._places.note(task.service_id, (task.slot,))
+                touched[task.service_id] = None
+        return touched
 
 
 class GlobalLoop:
     """Keeps global services; its key is a service's id.
 
-    It remembers on which nodes something happened, and looks only at those; with nothing remembered, or while an
-    update moves on, it looks at the whole service.
+    It remembers on which nodes something happened, and looks only at those while no update is under way.
     """
 
     name = "global orchestrator"
@@ -73,15 +107,11 @@ class GlobalLoop:
 
     def __init__(self) -> None:
         self._services: dict[str, None] = {}
-        self._nodes: dict[str, set[str]] = {}
-        """Nodes to look at, by service."""
-        self._due: dict[str, float] = {}
-        """When the whole service is to be looked at again, as its last whole look said."""
+        self._places: Places[str] = Places()
 
     def keys(self, state: State) -> Iterable[str]:
         """All global services, each as a whole."""
-        self._nodes.clear()
-        self._due.clear()
+        self._places.clear()
         self._services = {
             service.id: None for service in state.services.values() if _is_global(service)
         }
@@ -91,64 +121,63 @@ class GlobalLoop:
         """A service, that of a task that came, ran or ended, and every service when a node changed."""
         match changed.new or changed.old:
             case Service() as service:
-                return self._note(service, changed)
+                return self._note_service(service, changed)
             case Task(service_id=service_id, node_id=node_id) if service_id in self._services:
-                return self._at(node_id, (service_id,)) if _matters(state, changed) else ()
+                if not _matters(state, changed):
+                    return ()
+                self._places.note(service_id, (node_id,))
+                return (service_id,)
             case Node(id=node_id):
-                return self._at(node_id, self._services)
+                for service_id in self._services:
+                    self._places.note(service_id, (node_id,))
+                return list(self._services)
             case _:
                 return ()
 
     def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:
         """Looks at the service with its tasks on some nodes, or on all."""
         service = state.services.get(key)
-        node_ids = self._nodes.pop(key, None)
         if service is None or not _is_global(service):
+            self._places.forget(key)
             return _NOTHING
-        due = self._due.get(key)
-        if node_ids is None or is_under_way(service) or (due is not None and due <= now):
-            return self._consider_all(state, service, now, new_id)
-        tasks = [
+        node_ids = self._places.take(key, now)
+        if node_ids is None or is_under_way(service):
+            tasks = state.tasks_of_service(key)
+            verdict = global_services.decide(
+                _global_view(state, service, tasks, state.nodes, is_whole=True), now, new_id
+            )
+            self._places.set_due(key, verdict.look_again_at)
+            return verdict
+        chosen = [
             task
             for node_id in node_ids
             for task in state.tasks_of_node(node_id)
             if task.service_id == key
         ]
-        view = GlobalView(
-            service=service, tasks=tasks, nodes=state.nodes, node_ids=node_ids, is_whole=False
-        )
-        verdict = global_services.decide(view, now, new_id)
-        return replace(verdict, look_again_at=soonest(verdict.look_again_at, due))
+        view = _global_view(state, service, chosen, node_ids, is_whole=False)
+        return self._places.also(key, global_services.decide(view, now, new_id))
 
-    def _consider_all(self, state: State, service: Service, now: float, new_id: NewId) -> Verdict:
-        view = GlobalView(
-            service=service,
-            tasks=state.tasks_of_service(service.id),
-            nodes=state.nodes,
-            node_ids=state.nodes,
-            is_whole=True,
-        )
-        verdict = global_services.decide(view, now, new_id)
-        if verdict.look_again_at is None:
-            self._due.pop(service.id, None)
-        else:
-            self._due[service.id] = verdict.look_again_at
-        return verdict
-
-    def _note(self, service: Service, changed: Changed) -> Iterable[str]:
-        self._nodes.pop(service.id, None)
-        self._due.pop(service.id, None)
+    def _note_service(self, service: Service, changed: Changed) -> Iterable[str]:
         if changed.new is None or not _is_global(service):
             self._services.pop(service.id, None)
+            self._places.forget(service.id)
             return ()
         self._services[service.id] = None
-        self._due[service.id] = 0.0  # whatever else happens first, all of it is to be looked at
+        self._places.note_whole(service.id)
         return (service.id,)
 
-    def _at(self, node_id: str, service_ids: Iterable[str]) -> Iterable[str]:
-        for service_id in service_ids:
-            self._nodes.setdefault(service_id, set()).add(node_id)
-        return list(service_ids)
+
+def _global_view(
+    state: State,
+    service: Service,
+    tasks: Collection[Task],
+    node_ids: Collection[str],
+    *,
+    is_whole: bool,
+) -> GlobalView:
+    return GlobalView(
+        service=service, tasks=tasks, nodes=state.nodes, node_ids=node_ids, is_whole=is_whole
+    )
 
 
 class RemovedServicesLoop:

@@ -1,72 +1,101 @@
 """A replicated service: as many slots as it has replicas, each with one task."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count, islice
 
 from common.model.service import Replicated
+from common.model.task import Task
+from manager.orchestrator.at_rest import slot_of, sort_out
 from manager.orchestrator.restart import is_settled
-from manager.orchestrator.slots import Slot, by_number, surplus
+from manager.orchestrator.slots import Slot, slot_with, surplus
 from manager.orchestrator.tend import fill, remove, tend
 from manager.orchestrator.update import advance, is_under_way
 from manager.orchestrator.view import ServiceView
 from manager.store.changes import Change
 from manager.store.verdict import NewId, Verdict, soonest
 
-CREATED_PER_LOOK_MAX = 1000
+CREATED_PER_LOOK_MAX = 500
 """Tasks made in one look, so that a look stays short; the next look follows at once."""
+REMOVED_PER_LOOK_MAX = 1000
+"""Slots given up in one look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """The slots of a service by what they may need."""
+
+    resting: dict[int, Task]
+    """Those with one task that is as it should be."""
+    occupied: dict[int, Slot]
+    """The others that count as replicas: also where the work is done, or given up."""
+    dead: dict[int, Slot]
+    """Those that hold nothing but the past."""
+
+    def __len__(self) -> int:
+        return len(self.resting) + len(self.occupied)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self.resting or number in self.occupied
 
 
 def decide(view: ServiceView, now: float, new_id: NewId) -> Verdict:
     """Which tasks of the service should exist and run."""
     if not isinstance(view.service.spec.mode, Replicated):
         return Verdict()
-    replicas = view.service.spec.mode.replicas
-    occupied, dead = _occupied_and_dead(by_number(view.tasks))
-    missing = replicas - len(occupied)
-    victims = surplus(occupied.values(), replicas) if missing < 0 else []
-    given_up = {slot.number for slot in victims}
-    kept = [occupied[number] for number in sorted(occupied) if number not in given_up]
-    filled = list(islice(_free_slots(occupied, dead), min(max(missing, 0), CREATED_PER_LOOK_MAX)))
-    forgotten = (
-        [slot for slot in dead.values() if slot not in filled] if missing <= len(filled) else []
-    )
-    verdicts = [fill(slot, view, now, new_id) for slot in filled]
+    slots = _slots(view)
+    missing = view.service.spec.mode.replicas - len(slots)
+    surplus_slots = _surplus(slots, view.service.spec.mode.replicas) if missing < 0 else []
+    victims = surplus_slots[-REMOVED_PER_LOOK_MAX:]
+    filled = list(islice(_free(slots), min(max(missing, 0), CREATED_PER_LOOK_MAX)))
+    is_cut = missing > len(filled) or len(surplus_slots) > len(victims)
+    given_up = {slot.number for slot in surplus_slots}
+    kept = [slot for number, slot in sorted(slots.occupied.items()) if number not in given_up]
+    fills = [fill(slot, view, now, new_id) for slot in filled]
     tended = {slot.place: tend(slot, view, now, new_id) for slot in kept}
-    verdicts += [verdict for verdict in tended.values() if verdict.changes or verdict.look_again_at]
     busy = {place for place, verdict in tended.items() if verdict.changes}
-    verdicts.append(advance(view, kept, busy, now, new_id))
-    goes_on = missing > len(filled) or (busy and is_under_way(view.service))
-    return _merged(verdicts, _removal(victims, forgotten), now if goes_on else None)
+    forgotten = [] if is_cut else [slot for slot in slots.dead.values() if slot not in filled]
+    goes_on = is_cut or (busy and is_under_way(view.service))
+    verdicts = [*fills, *tended.values(), advance(view, kept, busy, now, new_id)]
+    return Verdict(
+        changes=(*_removal((*victims, *forgotten)), *(c for v in verdicts for c in v.changes)),
+        look_again_at=soonest(now if goes_on else None, *(v.look_again_at for v in verdicts)),
+    )
 
 
-def _occupied_and_dead(slots: Mapping[int, Slot]) -> tuple[dict[int, Slot], dict[int, Slot]]:
-    """Slots that count as replicas, and those that hold nothing but the past.
+def decide_some(view: ServiceView, now: float, new_id: NewId) -> Verdict:
+    """What the slots whose tasks are shown need by themselves: neither their number nor an update is looked at."""
+    slots = _slots(view)
+    verdicts = [tend(slot, view, now, new_id) for _, slot in sorted(slots.occupied.items())]
+    return Verdict(
+        changes=tuple(change for verdict in verdicts for change in verdict.changes),
+        look_again_at=soonest(
+            now if slots.dead else None, *(verdict.look_again_at for verdict in verdicts)
+        ),
+    )
 
-    A slot whose last task ended and must not be restarted counts: its work is done, or given up.
-    """
+
+def _slots(view: ServiceView) -> _Slots:
+    resting, others = sort_out(view.tasks, view, slot_of)
     occupied: dict[int, Slot] = {}
     dead: dict[int, Slot] = {}
-    for number, slot in slots.items():
+    for number, tasks in others.items():
+        slot = slot_with(tasks, number=number)
         (occupied if slot.wanted or is_settled(slot) else dead)[number] = slot
-    return occupied, dead
+    return _Slots(resting, occupied, dead)
 
 
-def _free_slots(occupied: Mapping[int, Slot], dead: Mapping[int, Slot]) -> Iterator[Slot]:
+def _surplus(slots: _Slots, replicas: int) -> list[Slot]:
+    resting = (slot_with([task], number=number) for number, task in slots.resting.items())
+    return surplus((*resting, *slots.occupied.values()), replicas)
+
+
+def _free(slots: _Slots) -> Iterator[Slot]:
     """Slots to fill, lowest number first; one with a past keeps it."""
     for number in count(1):
-        if number not in occupied:
-            yield dead.get(number) or Slot(number=number)
+        if number not in slots:
+            yield slots.dead.get(number) or Slot(number=number)
 
 
-def _removal(victims: Iterable[Slot], forgotten: Iterable[Slot]) -> tuple[Change, ...]:
-    return tuple(
-        change for slot in (*victims, *forgotten) for change in remove((*slot.past, *slot.wanted))
-    )
-
-
-def _merged(verdicts: list[Verdict], removal: tuple[Change, ...], at: float | None) -> Verdict:
-    changes = tuple(change for verdict in verdicts for change in verdict.changes)
-    return Verdict(
-        changes=(*removal, *changes),
-        look_again_at=soonest(at, *(verdict.look_again_at for verdict in verdicts)),
-    )
+def _removal(slots: Iterable[Slot]) -> tuple[Change, ...]:
+    return tuple(change for slot in slots for change in remove((*slot.past, *slot.wanted)))

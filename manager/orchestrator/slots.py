@@ -79,7 +79,7 @@ def by_number(tasks: Iterable[Task]) -> dict[int, Slot]:
     for task in tasks:
         if task.desired_state < TaskState.REMOVE:
             lists.setdefault(task.slot, []).append(task)
-    return {number: _slot(own, number=number) for number, own in lists.items()}
+    return {number: slot_with(own, number=number) for number, own in lists.items()}
 
 
 def by_node(tasks: Iterable[Task]) -> dict[str, Slot]:
@@ -88,10 +88,11 @@ def by_node(tasks: Iterable[Task]) -> dict[str, Slot]:
     for task in tasks:
         if task.desired_state < TaskState.REMOVE:
             lists.setdefault(task.node_id, []).append(task)
-    return {node_id: _slot(own, node_id=node_id) for node_id, own in lists.items()}
+    return {node_id: slot_with(own, node_id=node_id) for node_id, own in lists.items()}
 
 
-def _slot(tasks: list[Task], *, number: int = 0, node_id: str = "") -> Slot:
+def slot_with(tasks: list[Task], *, number: int = 0, node_id: str = "") -> Slot:
+    """A slot that holds these tasks."""
     if len(tasks) > 1:
         tasks.sort(key=age)
     wanted = tuple(filter(is_wanted, tasks))

@@ -13,8 +13,8 @@ from common.model.policies import (
     UpdateOrder,
 )
 from common.model.service import Global, Replicated, Service
-from common.model.task import TaskState
-from manager.store.changes import Create, Delete, Update
+from common.model.task import TaskSpec, TaskState
+from manager.store.changes import Create, Delete
 from tests.support.builders import service, template
 from tests.support.world import World
 
@@ -63,21 +63,14 @@ class Chaos:
         old = self._a_service()
         if old is None:
             return await self.create()
-        spec = old.spec
-        if isinstance(spec.mode, Replicated) and self._chance.random() < 0.4:
+        if isinstance(old.spec.mode, Replicated) and self._chance.random() < 0.4:
             replicas = self._chance.randint(0, REPLICAS_MAX)
-            spec = replace(spec, mode=Replicated(replicas=replicas))
+            new = await self._world.change_spec(old.id, mode=Replicated(replicas=replicas))
         else:
-            spec = replace(spec, task_template=self._template(), update_config=self._config())
-        new = replace(
-            old,
-            spec=spec,
-            previous_spec=old.spec,
-            previous_spec_version=old.spec_version,
-            update_status=None,
-        )
-        await self._world.store.propose([Update(object=new)])
-        return f"change {old.id} {spec.mode} {_image(new)} {spec.update_config}"
+            new = await self._world.change_spec(
+                old.id, task_template=self._template(), update_config=self._config()
+            )
+        return f"change {old.id} {new.spec.mode} {_image(new)} {new.spec.update_config}"
 
     async def delete(self) -> str:
         old = self._a_service()
@@ -125,20 +118,15 @@ class Chaos:
             )
         if not self._world.state.nodes:
             await self._world.add_node("m0")
-        for old in list(self._world.state.services.values()):
-            spec = replace(
-                old.spec,
-                task_template=template("ok:9"),
-                update_config=UpdateConfig(parallelism=2, failure_action=FailureAction.CONTINUE),
-            )
-            new = replace(old, spec=spec, previous_spec=old.spec, update_status=None)
-            await self._world.store.propose([Update(object=new)])
+        calm = UpdateConfig(parallelism=2, failure_action=FailureAction.CONTINUE)
+        for name in list(self._world.state.services):
+            await self._world.change_spec(name, task_template=template("ok:9"), update_config=calm)
 
     def _a_service(self) -> Service | None:
         services = list(self._world.state.services.values())
         return self._chance.choice(services) if services else None
 
-    def _template(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _template(self) -> TaskSpec:
         restart = RestartPolicy(
             condition=self._chance.choice(list(RestartCondition)),
             delay_seconds=self._chance.choice((None, 0.0, 2.0)),

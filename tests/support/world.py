@@ -5,10 +5,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
+from common.errors import StaleVersionError
 from common.ids import id_source
 from common.model.cluster import Cluster
 from common.model.node import Availability, Node, NodeState
+from common.model.service import Service
 from common.model.task import Task, TaskState, TaskStatus
 from manager.control.loop import run_loop
 from manager.control.registry import run_loops
@@ -21,6 +24,7 @@ from tests.support.builders import node
 from tests.support.fake_clock import FakeClock
 
 S = TaskState
+TRIES_MAX = 5
 _WALK = (S.ASSIGNED, S.ACCEPTED, S.PREPARING, S.READY, S.STARTING, S.RUNNING)
 
 
@@ -49,6 +53,22 @@ class World:
     @property
     def state(self) -> State:
         return self.store.state
+
+    async def change_spec(self, name: str, **fields: Any) -> Service:
+        """A user's update, as the API writes it; tried again when a loop wrote meanwhile."""
+        for _ in range(TRIES_MAX):
+            old = self.state.services[name]
+            new = replace(
+                old,
+                spec=replace(old.spec, **fields),
+                previous_spec=old.spec,
+                previous_spec_version=old.spec_version,
+                update_status=None,
+            )
+            with suppress(StaleVersionError):
+                await self.store.propose([Update(object=new)])
+                return new
+        raise AssertionError(f"{name} is never at rest")
 
     async def add_node(self, name: str) -> None:
         await self.store.propose([Create(object=node(name))])

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from common.model.node import Node
 from common.model.service import Replicated, Service
@@ -24,6 +24,7 @@ from tests.support.clusters import clusters
 Cluster = tuple[Service, list[Task], list[Node]]
 Decide = Callable[[State], Verdict]
 ROUNDS_MAX = 8
+EXAMPLES = settings(max_examples=50, deadline=None)
 
 
 def settled(cluster: Cluster, decide: Decide) -> State:
@@ -68,16 +69,19 @@ def deciding_globally(new_id: NewId) -> Decide:
     return decide
 
 
+@EXAMPLES
 @given(clusters())
 def test_a_replicated_service_decided_again_changes_nothing(cluster: Cluster) -> None:
     settled(cluster, deciding(numbered_ids()))
 
 
+@EXAMPLES
 @given(clusters(is_global=True))
 def test_a_global_service_decided_again_changes_nothing(cluster: Cluster) -> None:
     settled(cluster, deciding_globally(numbered_ids()))
 
 
+@EXAMPLES
 @given(clusters())
 def test_as_many_slots_count_as_there_are_replicas(cluster: Cluster) -> None:
     state = settled(cluster, deciding(numbered_ids()))
@@ -88,6 +92,7 @@ def test_as_many_slots_count_as_there_are_replicas(cluster: Cluster) -> None:
     assert len(counting) == service.spec.mode.replicas
 
 
+@EXAMPLES
 @given(clusters())
 def test_no_slot_gets_two_new_tasks_in_one_look(cluster: Cluster) -> None:
     service, tasks, nodes = cluster
@@ -100,6 +105,7 @@ def test_no_slot_gets_two_new_tasks_in_one_look(cluster: Cluster) -> None:
     assert all(count == 1 for count in made.values())
 
 
+@EXAMPLES
 @given(clusters())
 def test_at_most_one_new_and_one_old_task_are_wanted_in_a_slot(cluster: Cluster) -> None:
     state = settled(cluster, deciding(numbered_ids()))
@@ -107,6 +113,7 @@ def test_at_most_one_new_and_one_old_task_are_wanted_in_a_slot(cluster: Cluster)
         assert len([task for task in slot.wanted if not has_ended(task)]) <= 2
 
 
+@EXAMPLES
 @given(clusters())
 def test_history_decided_again_changes_nothing(cluster: Cluster) -> None:
     def decide(state: State) -> Verdict:
@@ -118,6 +125,7 @@ def test_history_decided_again_changes_nothing(cluster: Cluster) -> None:
     settled(cluster, decide)
 
 
+@EXAMPLES
 @given(clusters())
 def test_history_never_deletes_what_may_still_run(cluster: Cluster) -> None:
     service, tasks, nodes = cluster
@@ -132,6 +140,7 @@ def test_history_never_deletes_what_may_still_run(cluster: Cluster) -> None:
             assert task.desired_state > TaskState.RUNNING
 
 
+@EXAMPLES
 @given(clusters())
 def test_forgetting_does_not_change_what_the_orchestrator_decides(cluster: Cluster) -> None:
     state = settled(cluster, deciding(numbered_ids()))
@@ -145,6 +154,7 @@ def test_forgetting_does_not_change_what_the_orchestrator_decides(cluster: Clust
     assert deciding(numbered_ids("again"))(state).changes == ()
 
 
+@EXAMPLES
 @given(clusters())
 def test_enforced_constraints_decided_again_change_nothing(cluster: Cluster) -> None:
     def decide(state: State) -> Verdict:
