@@ -91,7 +91,7 @@ def open_or_create(path: Path, header: bytes) -> DiskFile:
 
 
 def _create(path: Path, header: bytes) -> None:
-    path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    _make_directory(path.parent)
     unfinished = path.with_name(f"{path.name}.new")
     descriptor = os.open(
         unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE
@@ -102,8 +102,15 @@ def _create(path: Path, header: bytes) -> None:
     finally:
         os.close(descriptor)
     unfinished.rename(path)
-    for directory in (path.parent, path.parent.parent):
-        _sync_directory(directory)
+    _sync_directory(path.parent)
+
+
+def _make_directory(path: Path) -> None:
+    """Makes a directory and what is missing above it, durably."""
+    if not path.is_dir():
+        _make_directory(path.parent)
+        path.mkdir(mode=DIRECTORY_MODE)
+        _sync_directory(path.parent)
 
 
 def _sync_directory(path: Path) -> None:

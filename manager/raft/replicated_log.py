@@ -24,12 +24,17 @@ from pysyncobj.transport import Transport
 from pysyncobj.version import VERSION
 
 from common.clock import Clock
-from common.errors import NotLeaderError, OutcomeUnknownError, UnavailableError
+from common.errors import (
+    NotLeaderError,
+    OutcomeUnknownError,
+    SystemFailureError,
+    UnavailableError,
+)
 from manager.raft.disk import open_or_create
 from manager.raft.fail_stop import FailStop, stop_process
 from manager.raft.journal import Journal, Written
 from manager.raft.log import ENTRY_BYTES_MAX, REQUEST_ID_BYTES, Applied, Apply, check_size
-from manager.raft.records import SALT_BYTES, pack_header
+from manager.raft.records import SALT_BYTES, JournalDamagedError, pack_header
 
 socket.inet_ntop = _socket.inet_ntop
 """Importing PySyncObj 0.3.17 replaces it, on every system, by a function of Windows; ours again for the rest of us."""
@@ -41,8 +46,8 @@ _log = logging.getLogger("swarmd.raft")
 JOURNAL_NAME = "journal"
 PROPOSALS_MAX = 10_000
 """Proposals under way at once; more are refused until some are done."""
-APPLIED_PER_TURN_MAX = 500
-"""Entries applied before the event loop gets its turn again."""
+TURN_SECONDS_MAX = 0.01
+"""How long entries are applied before the event loop gets its turn again."""
 ELECTION_SECONDS_MIN, ELECTION_SECONDS_MAX = 1.0, 2.0
 """How long a member hears nothing of a leader before it campaigns."""
 HEARTBEAT_SECONDS = 0.2
@@ -143,7 +148,15 @@ class ReplicatedLog:
         await self._member.leads.wait()
 
     def _open_journal(self, header: bytes) -> Journal:
-        return Journal(open_or_create(self._directory / JOURNAL_NAME, header))
+        file = open_or_create(self._directory / JOURNAL_NAME, header)
+        try:
+            return Journal(file)
+        except OSError as error:
+            file.close()
+            raise SystemFailureError(f"cannot read {file.name}: {error.strerror}") from error
+        except JournalDamagedError:
+            file.close()
+            raise
 
 
 class _Member(SyncObj):
@@ -267,17 +280,18 @@ class _Member(SyncObj):
             journal.set_commit(agreed)
 
     def _apply_what_is_committed(self) -> None:
-        applied = self._SyncObj__raftLastApplied
-        target = min(self._SyncObj__raftCommitIndex, applied + APPLIED_PER_TURN_MAX)
-        for index in range(applied + 1, target + 1):
+        clock, commit = self._around.clock, self._SyncObj__raftCommitIndex
+        turn_over = clock.monotonic() + TURN_SECONDS_MAX
+        for index in range(self._SyncObj__raftLastApplied + 1, commit + 1):
             command, _, _ = self._journal.entry(index)
             answer = self._answer_of(command, index)
             self._SyncObj__raftLastApplied = index
             outcome = self._waiting.pop(index, None)
             if outcome is not None and not outcome.done():
                 outcome.set_result(Applied(index, answer))
-        if target < self._SyncObj__raftCommitIndex:
-            self._wake()
+            if clock.monotonic() > turn_over:
+                self._wake()
+                break
         self._say_how_far()
 
     def _answer_of(self, command: bytes, index: int) -> bytes:

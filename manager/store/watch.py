@@ -35,7 +35,10 @@ class Committed:
 
 
 class Watch:
-    """An async context manager (inside, nothing is missed) and an async iterator of what is committed."""
+    """An async context manager (inside, nothing is missed) and an async iterator of what is committed.
+
+    It has one reader.
+    """
 
     def __init__(self, watchers: "Watchers") -> None:
         self._watchers = watchers

@@ -7,7 +7,7 @@ from manager.raft.disk import open_or_create
 
 
 def test_a_new_file_holds_its_header_and_is_private(tmp_path: Path) -> None:
-    path = tmp_path / "raft" / "journal"
+    path = tmp_path / "swarm" / "raft" / "journal"
     file = open_or_create(path, b"header")
     file.append(b" and more")
     file.sync()

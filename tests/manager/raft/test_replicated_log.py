@@ -242,8 +242,37 @@ async def test_a_damaged_journal_is_refused_by_name(world: World) -> None:
     content = bytearray(path.read_bytes())
     content[40] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(JournalDamagedError, match=str(path)):
+    for _ in range(2):  # and the file is let go of
+        with pytest.raises(JournalDamagedError, match=str(path)):
+            await world.member().start()
+
+
+async def test_a_journal_that_cannot_be_read_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(self: DiskFile) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(DiskFile, "read", unreadable)
+    with pytest.raises(SystemFailureError, match=r"cannot read .*journal: Input/output error"):
         await world.member().start()
+
+
+async def test_a_long_replay_gives_others_their_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await world.started()
+    for number in range(5):
+        await log.propose(b"%d" % number, request(number))
+    await log.stop()
+    monkeypatch.setattr("manager.raft.replicated_log.TURN_SECONDS_MAX", -1.0)
+    seen = set()
+    async with asyncio.TaskGroup() as group:
+        starting = group.create_task(world.started())
+        while not starting.done():
+            await asyncio.sleep(0)
+            seen.add(len(world.machine.applied))
+    assert seen == {0, 1, 2, 3, 4, 5}
 
 
 async def test_a_torn_journal_is_repaired(world: World, caplog: pytest.LogCaptureFixture) -> None:
