@@ -93,6 +93,7 @@ class LocalEngine:
         self._new_id = surroundings.new_id
         self._live: dict[str, _Live] = {}
         self._names: dict[str, str] = {}
+        self._making: dict[str, asyncio.Event] = {}  # names of containers that are being made
         self._feed = Feed()
         self._keeper = Keeper()
 
@@ -185,32 +186,32 @@ class LocalEngine:
             InvalidInputError: the spec asks for something that cannot be.
             SystemFailureError: the machine refused; nothing is left of it.
         """
-        existing = self._names.get(config.name)
-        if existing is not None:
-            return self._same_task(existing, config)
         return await self._keeper.finish(self._create(config))
 
     def _same_task(self, container_id: str, config: ContainerConfig) -> Container:
-        live = self._live.get(container_id)
-        if live is not None and config.task_id and live.container.config.task_id == config.task_id:
-            return live.container
+        existing = self._live[container_id].container
+        if config.task_id and existing.config.task_id == config.task_id:
+            return existing
         raise ConflictError(
             f'Conflict. The container name "/{config.name}" is already in use by container '
             f'"{container_id}". You have to remove (or rename) that container to be able to reuse that name.'
         )
 
     async def _create(self, config: ContainerConfig) -> Container:
+        while (making := self._making.get(config.name)) is not None:
+            await making.wait()  # whoever began it may have been cancelled; it goes on all the same
         existing = self._names.get(config.name)
         if existing is not None:
             return self._same_task(existing, config)
         image = self._images.resolve(config.spec.image)
         wanted = container_of(config, image, container_id=self._new_id(), now=self._clock.now())
-        self._names[config.name] = wanted.id
+        made = self._making[config.name] = asyncio.Event()
         try:
             container = await self._workshop.make(wanted, image)
-        except BaseException:
-            del self._names[config.name]
-            raise
+        finally:
+            del self._making[config.name]
+            made.set()
+        self._names[config.name] = container.id
         self._live[container.id] = _Live(container)
         self._tell(container, "create")
         self._feed.tell(container)
@@ -490,7 +491,8 @@ class LocalEngine:
     def _tell_end(self, container: Container) -> None:
         if container.oom_killed:
             self._tell(container, "oom")
-        self._tell(container, "die", exitCode=str(container.exit_code))
+        duration = str(int(container.finished_at - container.started_at))
+        self._tell(container, "die", exitCode=str(container.exit_code), execDuration=duration)
 
     def _tell(self, container: Container, action: str, **attributes: str) -> None:
         config = container.config

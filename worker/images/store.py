@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -194,7 +194,7 @@ class ImageStore:
         async with self._reading, self._spooled(chunks) as workspace:
             images = await in_thread(self._read_archive, workspace)
             wanted = frozenset(layer for image in images for layer in image.config.diff_ids)
-            with self._arrival(wanted):
+            async with self._arrival(wanted):
                 await in_thread(self._unpack_all, workspace, images)
                 async with self._writing:
                     await self._publish(
@@ -227,15 +227,12 @@ class ImageStore:
             raise InvalidInputError("cannot import digest reference")
         async with self._reading, self._spooled(chunks) as workspace:
             diff_id = await in_thread(_unpack_one, workspace)
-            with self._arrival(frozenset({diff_id})):
-                config_json = _imported_config(
-                    diff_id, settings, message, rfc3339(self._clock.now())
-                )
-                config = parse_config(config_json, layers_max=self._limits.layers)
-                image_id = f"sha256:{hashlib.sha256(config_json).hexdigest()}"
-                names = {str(name.tagged()): image_id} if name else {}
-                async with self._writing:
-                    await self._publish(workspace, {image_id: (config, config_json)}, names)
+            config_json = _imported_config(diff_id, settings, message, rfc3339(self._clock.now()))
+            config = parse_config(config_json, layers_max=self._limits.layers)
+            image_id = f"sha256:{hashlib.sha256(config_json).hexdigest()}"
+            names = {str(name.tagged()): image_id} if name else {}
+            async with self._writing:
+                await self._publish(workspace, {image_id: (config, config_json)}, names)
         self._tell("import", image_id, name.tagged().familiar if name else image_id)
         return image_id
 
@@ -250,11 +247,12 @@ class ImageStore:
         finally:
             await in_thread(partial(manager.__exit__, None, None, None))
 
-    @contextmanager
-    def _arrival(self, layers: frozenset[str]) -> Iterator[None]:
-        """Keeps layers from being swept until an index names them."""
+    @asynccontextmanager
+    async def _arrival(self, layers: frozenset[str]) -> AsyncIterator[None]:
+        """Keeps layers from being swept until an index names them; begins between two sweeps, not within one."""
         token = object()
-        self._arriving[token] = layers
+        async with self._writing:
+            self._arriving[token] = layers
         try:
             yield
         finally:

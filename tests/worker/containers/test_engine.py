@@ -119,6 +119,20 @@ async def test_the_same_task_gets_the_same_container_and_another_a_conflict(
         await engine.create(replace(config(), task_id="t2"))
 
 
+async def test_asking_again_while_it_is_being_made_gives_the_same_container(
+    engine: LocalEngine,
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(engine.create(config(name="a")))
+        await asyncio.sleep(0)
+        first.cancel()
+        second = group.create_task(engine.create(config(name="a")))
+        third = group.create_task(engine.create(config(name="a")))
+
+    assert second.result() == third.result()
+    assert len(engine.all()) == 1
+
+
 TMPFS = Mount(type=MountType.TMPFS, target="/x")
 REFUSED: dict[str, tuple[dict[str, Any], type[SwarmdError], str]] = {
     "an image that is not here": ({"image": "no:1"}, NotFoundError, "No such image: no:1"),
