@@ -1,7 +1,9 @@
 """Services: create, list, inspect, update, roll back, remove."""
 
+import asyncio
 import random  # noqa: TID251 - only named as a type
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -45,9 +47,14 @@ from manager.api.names import unused_name
 from manager.api.parse.service_spec import parse_service_spec
 from manager.api.ports import LocalEngine, SwarmNode
 from manager.api.render.service import ServiceStatus, render_service
+from manager.orchestrator.dirty import is_allocated
 from manager.store.changes import Create, Delete, Update
 from manager.store.state import State
+from manager.store.store import Store
+from manager.store.watch import WatchLaggedError
 
+ALLOCATION_WAIT_SECONDS = 1.0
+"""How long an answer waits for the service's ports; without them it comes all the same."""
 MANUAL_ROLLBACK = "manually requested rollback"
 _CLIENT_THAT_RESOLVES = "Docker-Client/"
 """Docker's command line asks for an image's digest itself, and warns itself when there is none."""
@@ -98,6 +105,7 @@ class Services:
             await store.propose([Create(object=service)])
         except ConflictError:
             raise name_taken(spec.name) from None
+        await _until_allocated(store, service.id)
         answer = {"ID": service.id, "Warnings": _warnings(request, self._engine, spec)}
         return json_response(answer, status=201)
 
@@ -123,6 +131,7 @@ class Services:
             await store.propose([Update(object=changed)])
         except StaleVersionError:
             raise out_of_sequence() from None
+        await _until_allocated(store, service.id)
         return json_response({"Warnings": warnings})
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -152,6 +161,14 @@ def _warnings(request: web.Request, engine: LocalEngine, spec: ServiceSpec) -> l
 def _image(spec: ServiceSpec) -> str:
     container = spec.task_template.container_spec
     return container.image if container is not None else ""
+
+
+async def _until_allocated(store: Store, service_id: str) -> None:
+    """Waits a moment for the allocator's write, so that the version that the client reads next is a settled one."""
+    with suppress(TimeoutError, WatchLaggedError):
+        async with asyncio.timeout(ALLOCATION_WAIT_SECONDS), store.watch() as watch:
+            while (service := store.state.services.get(service_id)) and not is_allocated(service):
+                await watch.take()
 
 
 def _check_ports(state: State, spec: ServiceSpec, *, own_id: str = "") -> None:

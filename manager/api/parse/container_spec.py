@@ -42,7 +42,10 @@ def _check_image(image: str) -> None:
     if not image:
         raise InvalidInputError("ContainerSpec: image reference must be provided")
     if not is_image_reference(image):
-        raise InvalidInputError(f'ContainerSpec: "{image}" is not a valid repository/tag')
+        raise InvalidInputError(
+            f'ContainerSpec: "{image}" is not a valid repository/tag',
+            hint="invalid reference format",
+        )
 
 
 def _check_mounts(mounts: Iterable[Mount]) -> None:

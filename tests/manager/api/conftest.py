@@ -4,7 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from manager.api import services
 from tests.support.api_swarm import ApiSwarm, api_swarm
+
+
+@pytest.fixture(autouse=True)
+def no_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody allocates ports here: waiting for it would be in vain."""
+    monkeypatch.setattr(services, "ALLOCATION_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Services through the API: made, shown, changed, rolled back, removed."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import pytest
 
 from common.model.container_spec import ContainerSpec
+from common.model.endpoint import Endpoint
 from common.model.node import NodeState, NodeStatus
 from common.model.service import Global, Replicated, Service, ServiceSpec, UpdateState, UpdateStatus
 from common.model.task import TaskSpec, TaskState
+from manager.api import services
 from manager.api.names import ADJECTIVES, NOUNS
 from manager.store.changes import Delete, Update
 from tests.support.api_swarm import NOW, ApiSwarm, service_body, task_of
+from tests.support.fake_clock import settle
 from tests.support.fake_swarm import NODE_ID
 
 TAKEN = (
@@ -311,3 +315,20 @@ async def test_a_service_removed_meanwhile_is_not_found(swarm: ApiSwarm) -> None
         404,
         f"service {service_id} not found",
     )
+
+
+async def test_answers_once_the_ports_are_allocated(
+    swarm: ApiSwarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "ALLOCATION_WAIT_SECONDS", 10.0)
+    async with asyncio.TaskGroup() as group:
+        creating = group.create_task(swarm.create(port=8080))
+        async with swarm.store.watch() as watch:
+            await anext(watch)
+        made = swarm.service()
+        assert made.spec.endpoint_spec is not None
+        endpoint = Endpoint(spec=made.spec.endpoint_spec, ports=made.spec.endpoint_spec.ports)
+        await settle()
+        assert not creating.done()
+        await swarm.store.propose([Update(object=replace(made, endpoint=endpoint))])
+    assert (await swarm.get("/services/web"))["Version"]["Index"] == made.version + 1
