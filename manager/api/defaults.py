@@ -18,13 +18,14 @@ def with_defaults(spec: ServiceSpec) -> ServiceSpec:
     """The same spec, said in full."""
     return replace(
         spec,
-        task_template=_task_template(spec.task_template),
+        task_template=task_template_with_defaults(spec.task_template),
         update_config=_update_config(spec.update_config),
         rollback_config=_update_config(spec.rollback_config),
     )
 
 
-def _task_template(spec: TaskSpec) -> TaskSpec:
+def task_template_with_defaults(spec: TaskSpec) -> TaskSpec:
+    """The same task template, said in full."""
     restart = spec.restart_policy or RestartPolicy()
     if restart.delay_seconds is None:
         restart = replace(restart, delay_seconds=RESTART_DELAY_SECONDS)

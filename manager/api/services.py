@@ -37,10 +37,10 @@ from common.model.service import (
     UpdateState,
     UpdateStatus,
 )
-from common.model.task import TaskState
+from common.model.task import TaskSpec, TaskState
 from manager.allocator.published_ports import port_conflict
 from manager.api.access import manager_of, state_of
-from manager.api.defaults import with_defaults
+from manager.api.defaults import task_template_with_defaults, with_defaults
 from manager.api.errors import name_taken, out_of_sequence
 from manager.api.filters import SERVICE_FILTERS, shows_service
 from manager.api.names import unused_name
@@ -191,6 +191,9 @@ def _updated(service: Service, spec: ServiceSpec) -> Service:
         raise NotImplementedHereError("service mode change is not allowed")
     if spec.name != service.spec.name:
         raise NotImplementedHereError("renaming services is not supported")
+    if _means_the_same(spec.task_template, service.spec.task_template):
+        # Clients that read with defaults send them back: that is no reason to restart every task.
+        spec = replace(spec, task_template=service.spec.task_template)
     return replace(
         service,
         spec=spec,
@@ -198,6 +201,10 @@ def _updated(service: Service, spec: ServiceSpec) -> Service:
         previous_spec_version=service.spec_version,
         update_status=None,
     )
+
+
+def _means_the_same(one: TaskSpec, other: TaskSpec) -> bool:
+    return task_template_with_defaults(one) == task_template_with_defaults(other)
 
 
 def _rolled_back(service: Service, now: float) -> Service:

@@ -115,6 +115,18 @@ async def test_an_update_without_a_name_keeps_it(swarm: ApiSwarm) -> None:
     assert swarm.service().spec.name == "web"
 
 
+async def test_defaults_sent_back_change_no_task(swarm: ApiSwarm) -> None:
+    await swarm.create()
+    before = swarm.service()
+    shown = await swarm.get("/services/web", insertDefaults="true")
+    body = {**shown["Spec"], "Mode": {"Replicated": {"Replicas": 3}}}
+    path = f"/services/web/update?version={before.version}"
+    assert (await swarm.call("POST", path, json=body))[0] == 200
+    after = swarm.service()
+    assert after.spec.mode == Replicated(replicas=3)
+    assert after.spec.task_template == before.spec.task_template
+
+
 REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "of an old version": ("version=1", service_body(), 500, SEQUENCE),
     "of no version": ("", service_body(), 400, "parameter version is missing"),
