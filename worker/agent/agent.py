@@ -18,7 +18,6 @@ from worker.agent.port_table import PortTable
 from worker.agent.ports import Containers, PublishedPorts
 from worker.agent.reporter import Reporter
 from worker.agent.session import Connect, SessionKeeper, SessionNeeds
-from worker.agent.task_machine import DEFAULT_STOP_GRACE_SECONDS
 from worker.agent.task_runner import Surroundings, TaskRunner, remember
 from worker.containers.record import Container
 
@@ -167,24 +166,3 @@ class Agent:
             for container in self._machine.containers.all()
             if container.config.task_id
         }
-
-
-async def leave(machine: Machine) -> None:
-    """The node leaves the cluster: takes away every task's container, published port and memory.
-
-    The agent must not run any more.
-    """
-    await machine.ports.sync(())
-    async with asyncio.TaskGroup() as group:
-        for container in machine.containers.all():
-            if container.config.task_id:
-                group.create_task(_take_away(machine.containers, container))
-    Memory(machine.memory).clear()
-
-
-async def _take_away(containers: Containers, container: Container) -> None:
-    grace = container.config.spec.stop_grace_period_seconds
-    await containers.stop(
-        container.id, grace_seconds=DEFAULT_STOP_GRACE_SECONDS if grace is None else grace
-    )
-    await containers.remove(container.id)

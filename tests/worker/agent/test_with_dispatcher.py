@@ -23,7 +23,7 @@ from tests.support.fake_clock import FakeClock, settle
 from tests.support.fake_containers import FakeContainers
 from tests.support.fake_ports import FakePorts
 from tests.support.log_lines import copy
-from worker.agent.agent import Agent, Machine, leave
+from worker.agent.agent import Agent, Machine
 from worker.agent.task_runner import WORK_AT_ONCE
 from worker.containers.log_lines import LogRecord
 from worker.containers.record import ContainerState, Health
@@ -407,16 +407,6 @@ async def test_a_lost_node_ends_its_logs_with_an_error(world: World) -> None:
             await world.assign("t1")
         with pytest.raises(UnavailableError, match="incomplete log stream: node node1"):
             await anext(world.broker.read(["t1"], Selection()))
-
-
-async def test_leaving_takes_everything_away(world: World) -> None:
-    async with world.running():
-        async with world.agent():
-            await world.assign("t1", ports=WEB)
-        await leave(world.machine)
-        assert world.containers.all() == []
-        assert world.ports.table == ()
-        assert not world.machine.memory.exists()
 
 
 # ------------------------------------------------------------------------- errors and limits
