@@ -114,6 +114,10 @@ wait_for_replicas() {
     if [ -t 1 ]; then printf '\n'; else printf '    [%-30s] %s running\n' "$bar" "$state"; fi
 }
 
+fetch() {
+    "$venv/bin/python" -c 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=5).read().decode().strip())' "$1"
+}
+
 fetch_pages() {
     say "asking http://localhost:$port until each replica has answered"
     seen=
@@ -122,7 +126,7 @@ fetch_pages() {
     while [ "$count" -lt "$wanted" ]; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || die "only $count of $wanted replicas answered on port $port"
-        page=$(busybox wget -q -T 5 -O - "http://127.0.0.1:$port/") || die "port $port does not answer"
+        page=$(fetch "http://127.0.0.1:$port/") || die "port $port does not answer"
         case "$seen" in *"$page"*) continue ;; esac
         seen="$seen|$page"
         count=$((count + 1))
