@@ -13,8 +13,6 @@ import pytest
 
 from integration.host import REPOSITORY, Host, run
 
-GIGABYTE = 1024**3
-
 
 @pytest.fixture
 def still(shared_host: Host) -> Host:
@@ -41,7 +39,7 @@ REFUSED = {
     "a mount without source": (
         ["service", "create", "-d", "--mount", "type=bind,target=/x", "hello:1"], 1, "source",
     ),
-    "an image name that is none": (["service", "create", "-d", "UPPER:1"], 1, "invalid reference"),
+    "an image name that is none": (["service", "create", "-d", "UPPER:1"], 1, "not a valid repository/tag"),
     "a service that is not there": (["service", "update", "--image", "x", "nothing"], 1, "service nothing not found"),
     "a second swarm": (["swarm", "init"], 1, "already part of a swarm"),
     "leaving as the last manager": (["swarm", "leave"], 1, "last manager"),
@@ -97,18 +95,28 @@ def memory_bytes(pid: int) -> int:
 def test_two_gigabytes_of_json_are_refused_in_bounded_memory(still: Host, path: str) -> None:
     assert still.process is not None
     before = memory_bytes(still.process.pid)
-    feeder = subprocess.Popen(
-        [sys.executable, "-c", f"import sys\nfor _ in range(2048): sys.stdout.buffer.write(b'[' * {1024**2})"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    feed = f"import sys\nfor _ in range(2048): sys.stdout.buffer.write(b'[' * {1024**2})"
     socket = still.socket.removeprefix("unix://")
-    done = subprocess.run(
-        ["curl", "-sS", "--unix-socket", socket, "-X", "POST", "-T", "-", "-H", "Content-Type: application/json",
-         "-w", "%{http_code}", f"http://localhost{path}"],
-        stdin=feeder.stdout, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    feeder.kill()
-    feeder.wait()
+    command = [
+        "curl",
+        "-sS",
+        "--unix-socket",
+        socket,
+        "-X",
+        "POST",
+        "-T",
+        "-",
+        "-w",
+        "%{http_code}",
+    ]
+    command += ["-H", "Content-Type: application/json", f"http://localhost{path}"]
+    with subprocess.Popen(
+        [sys.executable, "-c", feed], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as feeder:
+        done = subprocess.run(
+            command, stdin=feeder.stdout, capture_output=True, text=True, timeout=60, check=False
+        )
+        feeder.kill()
     assert done.stdout.endswith("413"), done
     assert memory_bytes(still.process.pid) - before < 200 * 1024**2
 

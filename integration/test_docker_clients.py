@@ -91,6 +91,7 @@ def test_sdk_through_a_services_life(shared_host: Host, sdk: docker.DockerClient
         service.id
     ]
     assert {task["Slot"] for task in service.tasks(filters={"desired-state": "running"})} == {1, 2}
+    service.reload()
     assert service.scale(1)
     host.wait_running("sdk")
     service.reload()
@@ -103,7 +104,7 @@ def test_sdk_through_a_services_life(shared_host: Host, sdk: docker.DockerClient
     get: Any = sdk.services.get
     with pytest.raises(docker.errors.NotFound):
         get("sdk")
-    wait_for("its containers to go", lambda: not sdk.containers.list(all=True))
+    wait_for("its containers to go", lambda: not sdk.containers.list(all=True, ignore_removed=True))
 
 
 def test_the_api_answers_old_and_new_clients(shared_host: Host) -> None:

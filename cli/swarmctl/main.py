@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from typing import Any
 
 import click
 from typing_extensions import override
@@ -60,17 +59,16 @@ def root(context: click.Context, host: str | None) -> None:
     context.obj = Client(chosen_host(host, os.environ))
 
 
-def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click decides
+def main(arguments: list[str] | None = None) -> None:
     """Runs one command; exits 1 when swarmd refuses, 2 for a wrong command line, 130 when interrupted."""
     try:
-        return root.main(args=arguments, prog_name="swarmctl", standalone_mode=False)
+        code = root.main(args=arguments, prog_name="swarmctl", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
     except ApiError as error:
         click.echo(f"Error response from daemon: {error}", err=True)
         sys.exit(1)
