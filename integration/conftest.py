@@ -41,9 +41,8 @@ def bare_host() -> Iterator[Host]:
     host.remove()
 
 
-@pytest.fixture
-def host() -> Iterator[Host]:
-    """A one-node swarm of its own, with the images hello:1 and hello:2."""
+def make_swarm() -> Host:
+    """A new one-node swarm with the images hello:1 and hello:2."""
     made = make_host()
     try:
         made.init()
@@ -51,6 +50,13 @@ def host() -> Iterator[Host]:
     except BaseException:
         made._force_away()
         raise
+    return made
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A one-node swarm of its own, with the images hello:1 and hello:2."""
+    made = make_swarm()
     yield made
     made.remove()
 
@@ -58,12 +64,6 @@ def host() -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def shared_host() -> Iterator[Host]:
     """The same, for tests that leave it as they found it."""
-    made = make_host()
-    try:
-        made.init()
-        made.import_hello("1", "2")
-    except BaseException:
-        made._force_away()
-        raise
+    made = make_swarm()
     yield made
     made.remove()

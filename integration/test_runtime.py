@@ -24,7 +24,8 @@ from common.errors import (
 )
 from worker.kernel.cgroup_v1 import CgroupsV1
 from worker.kernel.cgroup_v2 import CgroupsV2
-from worker.kernel.cgroupfs import Hierarchies, Limits, find_hierarchies, open_cgroups, pause
+from worker.kernel.cgroupfs import Hierarchies, Limits, find_hierarchies, pause
+from worker.kernel.cgroups import open_cgroups
 from worker.kernel.syscalls import clone
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES

@@ -17,10 +17,10 @@ from common.errors import SwarmdError
 from common.events import EventLog
 from common.ids import system_chance
 from common.log import set_up_logging
+from common.version import VERSION
 from manager.api import routes as cluster_routes
 from worker.node import WorkerNode, WorkerOptions
 
-VERSION = "0.1.0"
 log = logging.getLogger("swarmd")
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from common.errors import InvalidInputError
 from common.log import LEVELS
+from common.version import VERSION
 
 DEFAULT_CONFIG_FILE = Path("/etc/swarmd/swarmd.yaml")
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--version", action="version", version="swarmd 0.1.0")
+    add("--version", action="version", version=f"swarmd {VERSION}")
     add(
         "--config-file",
         type=Path,

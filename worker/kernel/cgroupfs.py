@@ -64,7 +64,6 @@ MEMORY_UNLIMITED = -1
 KILL_ROUNDS_MAX = 50
 _KILL_PAUSE_SECONDS = 0.002
 _READ_BYTES_MAX = 1 << 20
-_MOUNTINFO = "/proc/self/mountinfo"
 
 
 class Limits:
@@ -157,26 +156,6 @@ def find_hierarchies(mountinfo: str) -> Hierarchies:
             for option in kind[2].split(","):
                 controllers.setdefault(option, where[4])
     return Hierarchies(controllers, unified)
-
-
-def open_cgroups(parent: str, mountinfo: str = "") -> "Cgroups":
-    """The machine's control groups below ``parent`` (as "/swarmd").
-
-    Raises:
-        OSError: there are none.
-    """
-    from worker.kernel.cgroup_v1 import CgroupsV1  # noqa: PLC0415 - they import this module
-    from worker.kernel.cgroup_v2 import CgroupsV2  # noqa: PLC0415
-
-    found = find_hierarchies(mountinfo or read_text(_MOUNTINFO))
-    relative = parent.strip("/")
-    if not relative or ".." in relative.split("/"):
-        raise OSError(22, f"the cgroup parent {parent!r} is not the path of a group")
-    if found.controllers.get("memory") or found.controllers.get("pids"):
-        return CgroupsV1(found, relative)
-    if found.unified:
-        return CgroupsV2(found.unified, relative)
-    raise OSError(2, "no cgroup file system is mounted on /sys/fs/cgroup")
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from _socket import socket as unix_socket  # noqa: E402
 from time import time_ns  # noqa: E402
 
 from worker.kernel import syscalls  # noqa: E402
-from worker.kernel.cgroupfs import open_cgroups, pause  # noqa: E402
+from worker.kernel.cgroupfs import pause  # noqa: E402
+from worker.kernel.cgroups import open_cgroups  # noqa: E402
 from worker.runtime import wire  # noqa: E402
 from worker.runtime.child import IGNORED_BY_SUPERVISOR  # noqa: E402
 from worker.runtime.connections import Listener, listen  # noqa: E402

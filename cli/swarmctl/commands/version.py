@@ -4,8 +4,7 @@ import click
 
 from cli.swarmctl.client import CannotConnectError, current_client
 from cli.swarmctl.filters import format_option
-
-VERSION = "0.1.0"
+from common.version import VERSION
 
 
 @click.command()

@@ -10,8 +10,8 @@ from worker.kernel.cgroupfs import (
     Limits,
     find_hierarchies,
     keyed_numbers,
-    open_cgroups,
 )
+from worker.kernel.cgroups import open_cgroups
 
 HYBRID = """\
 24 1 0:21 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

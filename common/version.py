@@ -1,0 +1,3 @@
+"""Which swarmd this is."""
+
+VERSION = "0.1.0"
