@@ -231,7 +231,20 @@ def test_another_swarmd_takes_over_what_a_killed_one_left(tmp_path: Path) -> Non
     in_lab(tmp_path, body)
 
 
-def test_a_reload_of_the_hosts_firewall_is_outlived(tmp_path: Path) -> None:
+LOSSES = {
+    "everything flushed": "flush ruleset",
+    "the table deleted": "delete table inet swarmd",
+    "all chains flushed": "flush table inet swarmd",
+    "a port's chain flushed": "flush chain inet swarmd port-tcp-8080",
+    "the ports flushed": "flush map inet swarmd ports",
+    "the frame flushed": "flush chain inet swarmd published-in",
+    "a frame deleted": "delete chain inet swarmd published-in",
+    "masquerading deleted": "delete chain inet swarmd bridge-masquerade",
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_what_somebody_does_to_our_rules_is_outlived(tmp_path: Path, loss: str) -> None:
     async def body(lab: Lab) -> None:
         network = lab.network()
         await network.start()
@@ -241,16 +254,45 @@ def test_a_reload_of_the_hosts_firewall_is_outlived(tmp_path: Path) -> None:
             serving(sandbox.namespace, 80, "s0"),
             serving(lab.outside, 80, "world"),
         ):
-            await ports.sync([published(Backend(address=sandbox.attachment.address, port=80))])
-            before = sh("nft list ruleset")
+            backend = Backend(address=sandbox.attachment.address, port=80)
+            await ports.sync([published(backend), published(port=1)])
+            before = lab.netfilter.contents()
             for _ in range(3):
-                sh("nft flush ruleset")
+                sh(f"nft {loss}")
+                assert lab.netfilter.contents() != before
                 async with asyncio.timeout(5):
-                    while sh("nft list ruleset").count("\n") < before.count("\n"):
+                    while lab.netfilter.contents() != before:
                         await asyncio.sleep(0.01)
                 assert (await ask(lab.outside, HOST_ADDRESS, 8080))[0] == "s0"
                 assert (await ask(sandbox.namespace, OUTSIDE_ADDRESS, 80))[1] == HOST_ADDRESS
         network.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_our_own_changes_are_no_losses(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        renewed: list[None] = []
+
+        async def renew() -> None:
+            renewed.append(None)
+
+        async with (
+            service(lab, 2) as made,
+            PublishedPorts(lab.netfilter, lab.clock, renew) as ports,
+        ):
+            for count in (2, 1, 0) * 5:
+                await ports.sync([published(*made.backends()[:count])])
+            await ports.sync([])
+            assert len(renewed) <= 1  # at the start
+            sh("nft add table inet other")
+            sh("nft delete table inet other")
+            await asyncio.sleep(0.1)
+            assert len(renewed) == 1
+            sh("nft flush chain inet swarmd published-in")
+            async with asyncio.timeout(5):
+                while len(renewed) < 2:
+                    await asyncio.sleep(0.01)
 
     in_lab(tmp_path, body)
 

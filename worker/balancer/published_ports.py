@@ -14,21 +14,12 @@ from common.clock import Clock
 from common.errors import SwarmdError, SystemFailureError
 from common.model.endpoint import PortConfig, Protocol
 from worker.balancer.reservations import take
-from worker.balancer.rules import (
-    CHAIN_PREFIX,
-    INPUT,
-    OUTPUT,
-    PREROUTING,
-    Key,
-    Table,
-    base_rules,
-    difference,
-)
+from worker.balancer.rules import CHAIN_PREFIX, Key, Table, base_rules, contents, difference
 from worker.balancer.table import Backend, PortFault, PublishedPort
 from worker.balancer.tcp_door import TcpDoor
 from worker.balancer.udp_door import UdpDoor
 from worker.kernel import conntrack
-from worker.kernel.netfilter import TABLE, Netfilter
+from worker.kernel.netfilter import TABLE, Netfilter, lacks
 from worker.kernel.table_losses import table_losses
 
 T = TypeVar("T")
@@ -39,6 +30,9 @@ HANDED_ON_MAX = 1024
 DRAIN_LOOK_SECONDS = 0.01
 DRAIN_LOOK_SECONDS_MAX = 0.25
 """Between two looks at a backend's connections, longer and longer."""
+RENEW_SECONDS = 0.1
+"""Between two renewals of deleted rules, whatever somebody does to them meanwhile."""
+RENEW_TRIES_MAX = 5
 _QUIET_LOOKS = 2
 """Looks in a row that must find none: a packet that was on its way through the rules is tracked by the second."""
 
@@ -162,23 +156,33 @@ class PublishedPorts:
             pause = DRAIN_LOOK_SECONDS if quiet else min(pause * 2, DRAIN_LOOK_SECONDS_MAX)
 
     async def renew(self) -> None:
-        """Makes the rules anew when somebody has deleted them; in good order they stay as they are."""
+        """Makes the rules anew when somebody has deleted some; in good order they stay as they are."""
         async with self._turn:
-            if self._in_kernel is not None and not await self._do(self._is_whole):
+            present = self._in_kernel
+            if present is not None and await self._do(lambda: self._lacks(present)):
                 self._in_kernel = None
                 await self._make(self._wanted)
 
-    async def _outlive_flushes(self) -> None:
-        async for _ in table_losses():
-            try:
-                if self._renew_more is not None:
-                    await self._renew_more()
-                await self.renew()
-            except SwarmdError:
-                _log.exception("nftables rules were deleted and could not be made anew")
+    def _lacks(self, present: Table) -> bool:
+        return lacks(self._netfilter.contents(), contents(present))
 
-    def _is_whole(self) -> bool:
-        return {PREROUTING, OUTPUT, INPUT} <= set(self._netfilter.chains())
+    async def _outlive_flushes(self) -> None:
+        async for _ in table_losses(self._netfilter.ports):
+            for _ in range(RENEW_TRIES_MAX):
+                if await self._renew_all():
+                    break
+                await self._clock.sleep(RENEW_SECONDS)
+            await self._clock.sleep(RENEW_SECONDS)
+
+    async def _renew_all(self) -> bool:
+        try:
+            if self._renew_more is not None:
+                await self._renew_more()
+            await self.renew()
+        except SwarmdError:
+            _log.exception("nftables rules were deleted and could not be made anew")
+            return False
+        return True
 
     async def _live(self, backends: Collection[Backend]) -> int:
         handed_on = sum(door.live(backend) for door in self._doors.values() for backend in backends)
@@ -238,7 +242,7 @@ class PublishedPorts:
     def _transact(self, present: Table | None, table: Table) -> None:
         if present is None:
             self._netfilter.run(f"add table {TABLE}")
-            stale = [name for name in self._netfilter.chains() if name.startswith(CHAIN_PREFIX)]
+            stale = [name for name in self._netfilter.contents() if name.startswith(CHAIN_PREFIX)]
             self._netfilter.run(base_rules(TABLE, stale) + difference(TABLE, {}, table))
         elif commands := difference(TABLE, present, table):
             self._netfilter.run(commands)

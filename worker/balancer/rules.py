@@ -60,6 +60,19 @@ def difference(table: str, present: Table, wanted: Table) -> str:
     return "".join(f"{command}\n" for command in commands)
 
 
+def contents(table: Table) -> Mapping[str, int]:
+    """How many rules or elements there are of each chain and map when the kernel has all of this."""
+    spread = [key for key, port in table.items() if port.backends]
+    frame = {
+        PREROUTING: 1,
+        OUTPUT: 1,
+        INPUT: 2,
+        PORTS: len(spread),
+        REFUSED: len(table) - len(spread),
+    }
+    return {**frame, **{chain_name(key): 1 for key in spread}}
+
+
 def chain_name(key: Key) -> str:
     """The chain of a port that has backends."""
     return f"{CHAIN_PREFIX}{key[0].value}-{key[1]}"

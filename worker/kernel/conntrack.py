@@ -6,9 +6,16 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 
-from worker.kernel.netlink_socket import Message, NetlinkSocket, attribute, attributes, nested, u32
+from worker.kernel.netlink_socket import (
+    NETLINK_NETFILTER,
+    Message,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    nested,
+    u32,
+)
 
-_NETLINK_NETFILTER = 12
 _CT_GET, _CT_DELETE = 0x0101, 0x0102
 _GENERIC = struct.pack("=BBH", socket.AF_INET, 0, 0)
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_PROTOINFO, _CTA_ID, _CTA_FILTER = 1, 2, 4, 12, 25
@@ -24,7 +31,7 @@ _LIVE_TCP_STATES = range(1, 6)
 
 def count_live_tcp(address: str, port: int) -> int:
     """How many TCP connections to this server are not over."""
-    with NetlinkSocket(_NETLINK_NETFILTER) as kernel:
+    with NetlinkSocket(NETLINK_NETFILTER) as kernel:
         return sum(
             _tcp_state(entry) in _LIVE_TCP_STATES
             for entry in _entries(kernel, socket.IPPROTO_TCP, address, port)
@@ -34,7 +41,7 @@ def count_live_tcp(address: str, port: int) -> int:
 def forget_udp(address: str, port: int) -> int:
     """Forgets every UDP flow to this server, so that its client's next datagram goes to another; says how many."""
     forgotten = 0
-    with NetlinkSocket(_NETLINK_NETFILTER) as kernel:
+    with NetlinkSocket(NETLINK_NETFILTER) as kernel:
         for entry in _entries(kernel, socket.IPPROTO_UDP, address, port):
             forgotten += _forget(kernel, entry)
     return forgotten

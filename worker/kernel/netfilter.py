@@ -1,9 +1,13 @@
 """nftables through libnftables: commands as text, each batch one transaction, no process started."""
 
 import ctypes
+import os
+import socket
 import threading
+from collections.abc import Mapping
 
 from common.errors import SystemFailureError
+from worker.kernel.netlink_socket import NETLINK_NETFILTER
 
 TABLE = "inet swarmd"
 """The one table that is ours. Networks and published ports have chains of their own in it."""
@@ -11,6 +15,10 @@ LIBRARY = "libnftables.so.1"
 PACKAGE = "libnftables1"
 """Where Debian has the library."""
 _ERROR_CHARACTERS_MAX = 2000
+
+
+Contents = Mapping[str, int]
+"""How many rules each chain, and how many elements each set or map has."""
 
 
 class NetfilterError(SystemFailureError):
@@ -28,7 +36,10 @@ class Netfilter:
         """
         self._library = _load()
         self._lock = threading.Lock()
+        before = _netlink_ports()
         self._context = self._library.nft_ctx_new(0)
+        self.ports = frozenset(_netlink_ports() - before)
+        """By which the kernel names us when it tells of changes."""
         if not self._context:
             raise SystemFailureError("libnftables could not open its netlink socket")
         self._library.nft_ctx_buffer_output(self._context)
@@ -51,19 +62,11 @@ class Netfilter:
             raise NetfilterError(f"nftables refused: {reason}")
         return printed.decode(errors="replace")
 
-    def chains(self) -> list[str]:
-        """Names of the chains in our table."""
-        names: list[str] = []
-        table = ""
-        for line in self.run("list chains").splitlines():
-            match line.split():
-                case ["table", *words, "{"]:
-                    table = " ".join(words)
-                case ["chain", name, "{"] if table == TABLE:
-                    names.append(name)
-                case _:
-                    pass
-        return names
+    def contents(self) -> Contents:
+        """What our table holds now; nothing when there is none."""
+        if f"table {TABLE}" not in self.run("list tables").splitlines():
+            return {}
+        return count_contents(self.run(f"list table {TABLE}"))
 
     def close(self) -> None:
         """Frees the library's context."""
@@ -71,6 +74,50 @@ class Netfilter:
             if self._context is not None:
                 self._library.nft_ctx_free(self._context)
                 self._context = None
+
+
+def count_contents(listing: str) -> Contents:
+    """Reads how the library prints a table."""
+    found: dict[str, int] = {}
+    name, of_rules = "", False
+    for line in listing.splitlines():
+        match line.split():
+            case ["chain" | "set" | "map" as kind, name, "{"]:
+                found[name] = 0
+                of_rules = kind == "chain"
+            case [] | ["}"] | ["table" | "type" | "flags" | "size", *_]:
+                pass
+            case _ if of_rules:
+                found[name] += 1
+            case _:  # Elements: a comma follows each but the last.
+                found[name] += line.count(",") + line.endswith("}")
+    return found
+
+
+def lacks(found: Contents, wanted: Contents) -> bool:
+    """Whether something of what is wanted is gone; what somebody added is no loss."""
+    return any(found.get(name, -1) < count for name, count in wanted.items())
+
+
+def _netlink_ports() -> set[int]:
+    """Port ids of this process's netfilter sockets, bound if they were not yet: the library keeps its own to itself."""
+    found: set[int] = set()
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            copy = os.dup(int(entry))
+        except OSError:  # closed meanwhile
+            continue
+        try:
+            opened = socket.socket(fileno=copy)
+        except OSError:  # not a socket
+            os.close(copy)
+            continue
+        with opened:
+            if opened.family == socket.AF_NETLINK and opened.proto == NETLINK_NETFILTER:
+                if not opened.getsockname()[0]:
+                    opened.bind((0, 0))
+                found.add(opened.getsockname()[0])
+    return found
 
 
 def _load() -> ctypes.CDLL:

@@ -6,8 +6,10 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
+NETLINK_NETFILTER = 12
+SOL_NETLINK = 270
 NLM_F_REQUEST = 0x01
 NLM_F_ACK = 0x04
 NLM_F_EXCL = 0x200
@@ -17,7 +19,6 @@ _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLA_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
-_SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -71,14 +72,23 @@ def attributes(data: bytes, start: int = 0) -> Mapping[int, bytes]:
     return found
 
 
-def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Cuts what was received into messages: kind and body of each."""
+class Received(NamedTuple):
+    """One message of the kernel's."""
+
+    type: int
+    port: int
+    """Of the socket whose request it answers or tells others of."""
+    body: bytes
+
+
+def messages(data: bytes) -> Iterator[Received]:
+    """Cuts what was received into messages."""
     start = 0
     while start + _HEADER.size <= len(data):
-        length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data, start)
+        length, kind, _flags, _sequence, port = _HEADER.unpack_from(data, start)
         if length < _HEADER.size:
             break
-        yield kind, data[start + _HEADER.size : start + length]
+        yield Received(kind, port, data[start + _HEADER.size : start + length])
         start += (length + 3) & ~3
 
 
@@ -89,7 +99,7 @@ class NetlinkSocket:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.settimeout(ANSWER_SECONDS_MAX)
         self._sequence = 0
 
@@ -120,7 +130,7 @@ class NetlinkSocket:
             self._send(chunk, NLM_F_ACK)
             open_answers = len(chunk)
             while open_answers:
-                for kind, body in self._receive():
+                for kind, _, body in self._receive():
                     if kind == _NLMSG_ERROR:
                         failure = failure or _errno(body)
                         open_answers -= 1
@@ -134,7 +144,7 @@ class NetlinkSocket:
             OSError: what the kernel said instead.
         """
         self._send([message], 0)
-        for kind, body in self._receive():
+        for kind, _, body in self._receive():
             if kind == _NLMSG_ERROR:
                 raise OSError(_errno(body), os.strerror(_errno(body)))
             return body
@@ -149,7 +159,7 @@ class NetlinkSocket:
         self._send([message], NLM_F_DUMP)
         found: list[bytes] = []
         while True:
-            for kind, body in self._receive():
+            for kind, _, body in self._receive():
                 if kind == _NLMSG_DONE:
                     return found
                 if kind == _NLMSG_ERROR:
@@ -171,7 +181,7 @@ class NetlinkSocket:
             packed += bytes(-len(message.body) % 4)
         self._socket.send(packed)
 
-    def _receive(self) -> Iterator[tuple[int, bytes]]:
+    def _receive(self) -> Iterator[Received]:
         return messages(self._socket.recv(RECEIVE_BYTES))
 
 

@@ -2,23 +2,27 @@
 
 import asyncio
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from common.clock import Clock
 from common.errors import SystemFailureError, UnavailableError
 from worker.kernel import netlink
-from worker.kernel.netfilter import TABLE, Netfilter
+from worker.kernel.netfilter import TABLE, Netfilter, lacks
 from worker.network import sysctls
 from worker.network.address_book import AddressBook
 from worker.network.attachment import Attachment, Sandbox
 from worker.network.bridge import Bridge, delete_bridge, ensure_bridge, ports_of_bridge
 from worker.network.resolv_conf import read_resolver
-from worker.network.rules import FORWARD, POSTROUTING, bridge_rules
+from worker.network.rules import RULES, bridge_rules
 from worker.network.sandboxes import Sandboxes, remove_all_namespaces
 from worker.network.subnets import DEFAULT_POOLS, AddressPool
+
+T = TypeVar("T")
 
 LEAVE_ROUNDS_MAX = 40
 LEAVE_ROUND_SECONDS = 0.05
@@ -54,9 +58,9 @@ class NetworkOptions:
 class NodeNetwork:
     """Implements ``worker.containers.ports.Networks`` in the network namespace of the calling thread.
 
-    The kernel is asked on the event loop's own thread, one container per turn of the loop: 2 ms that block it are
-    better than a thread beside it, which would fight a busy loop for Python's lock at every system call (measured on
-    two busy cores: 30 ms).
+    A container's network is made on the event loop's own thread, one container per turn of the loop: 2 ms that block
+    it are better than a thread beside it, which would fight a busy loop for Python's lock at every system call
+    (measured on two busy cores: 30 ms). What is done once, at the start and in the end, has a thread.
     """
 
     def __init__(self, options: NetworkOptions, netfilter: Netfilter, clock: Clock) -> None:
@@ -82,17 +86,12 @@ class NodeNetwork:
             SystemFailureError: the host lacks something or the kernel refused.
         """
         async with self._turn:
-            with _kernel_errors():
-                self._start()
+            await _in_thread(self._start)
 
     async def renew(self) -> None:
         """Makes the bridge's rules anew when somebody has deleted them; in good order they stay as they are."""
         async with self._turn:
-            if self._bridge is not None and not set(self._netfilter.chains()) >= {
-                POSTROUTING,
-                FORWARD,
-            }:
-                self._set_rules(self._bridge)
+            await _in_thread(self._renew)
 
     async def reconcile(self, keep: Collection[str]) -> None:
         """Takes away the sandboxes and addresses of all containers but these: what a crash has left behind."""
@@ -120,14 +119,13 @@ class NodeNetwork:
     async def teardown(self) -> None:
         """Takes everything away that was ever made on this host, and puts its settings back. No start is needed."""
         async with self._turn:
-            with _kernel_errors():
-                self.close()
-                remove_all_namespaces(self._options.namespaces)
-                for _ in range(LEAVE_ROUNDS_MAX):
-                    if not ports_of_bridge(self._options.bridge):
-                        break
-                    await self._clock.sleep(LEAVE_ROUND_SECONDS)
-                self._remove_rest()
+            self.close()
+            await _in_thread(partial(remove_all_namespaces, self._options.namespaces))
+            for _ in range(LEAVE_ROUNDS_MAX):
+                if not await _in_thread(partial(ports_of_bridge, self._options.bridge)):
+                    break
+                await self._clock.sleep(LEAVE_ROUND_SECONDS)
+            await _in_thread(self._remove_rest)
 
     def close(self) -> None:
         """Closes what is open; the network itself stays."""
@@ -152,6 +150,10 @@ class NodeNetwork:
         book = AddressBook(options.directory / "addresses", bridge.subnet)
         self._sandboxes = Sandboxes(options.namespaces, bridge, book, self._clock)
         self._bridge = bridge
+
+    def _renew(self) -> None:
+        if self._bridge is not None and lacks(self._netfilter.contents(), RULES):
+            self._set_rules(self._bridge)
 
     def _set_rules(self, bridge: Bridge) -> None:
         self._netfilter.run(bridge_rules(TABLE, bridge.name, bridge.subnet))
@@ -178,6 +180,17 @@ class NodeNetwork:
         sysctls.restore(self._options.sysctls)
         if self._options.directory.is_dir():
             shutil.rmtree(self._options.directory)
+
+
+async def _in_thread(job: Callable[[], T]) -> T:
+    """For what is rare and may take long. Who is cancelled waits all the same: nobody else may have a turn before."""
+    with _kernel_errors():
+        working = asyncio.get_running_loop().run_in_executor(None, job)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await asyncio.wait([working])
+            raise
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import ipaddress
 
 POSTROUTING = "bridge-masquerade"
 FORWARD = "bridge-forward"
+RULES = {POSTROUTING: 2, FORWARD: 4}
+"""How many each chain has."""
 
 
 def bridge_rules(table: str, bridge: str, subnet: ipaddress.IPv4Network) -> str:
