@@ -1,44 +1,25 @@
-"""Interfaces, addresses and routes of the calling thread's network namespace, asked of the kernel or changed.
+"""Interfaces, addresses and routes of the calling thread's network namespace; the only user of pyroute2.
 
-Packed by hand like the links of containers (``worker.kernel.veth``): pyroute2 would cost every daemon 11 MB and 84 ms
-at its start, and cannot be called where an event loop runs.
+For what is done once in a while. Making a container's link goes through ``worker.kernel.veth`` instead.
+
+Only threads without a running event loop may call this: pyroute2 runs one of its own. The library is imported by the
+first call, so that its 0.1 s are that thread's, and a process that never asks does not hold its 11 MB.
 """
 
+import _socket
 import ipaddress
+import os
 import socket
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from worker.kernel.netlink_socket import (
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    Message,
-    NetlinkSocket,
-    attribute,
-    attributes,
-    nested,
-    text,
-    u32,
-)
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
 
 Address = ipaddress.IPv4Interface
 Network = ipaddress.IPv4Network
-
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-IFINFO = struct.Struct("=BxHiII")
-"""struct ifinfomsg: family, type, index, flags, change."""
-IFADDR = struct.Struct("=BBBBI")
-"""struct ifaddrmsg: family, prefix length, flags, scope, index."""
-ROUTE = struct.Struct("=BBBBBBBBI")
-"""struct rtmsg: family, destination's and source's length, tos, table, protocol, scope, type, flags."""
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
-IFLA_INFO_KIND = 1
-IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
-RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
-IFF_UP = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,114 +56,105 @@ class HostAddress:
 
 def interfaces() -> Sequence[Interface]:
     """All links."""
-    with NetlinkSocket() as kernel:
-        return [_interface(body) for body in kernel.dump(Message(RTM_GETLINK, _link()))]
+    with _kernel() as kernel:
+        return [
+            Interface(
+                index=int(link["index"]),
+                name=str(link.get_attr("IFLA_IFNAME")),
+                kind=str(link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or ""),
+                mtu=int(link.get_attr("IFLA_MTU") or 0),
+                alias=str(link.get_attr("IFLA_IFALIAS") or ""),
+                master=int(link.get_attr("IFLA_MASTER") or 0),
+            )
+            for link in kernel.get_links()
+        ]
 
 
 def routes() -> Sequence[Route]:
     """All IPv4 routes of all tables."""
-    question = ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
-    with NetlinkSocket() as kernel:
-        return [_route(body) for body in kernel.dump(Message(RTM_GETROUTE, question))]
+    with _kernel() as kernel:
+        return [
+            Route(
+                destination=Network((route.get_attr("RTA_DST") or "0.0.0.0", route["dst_len"])),  # noqa: S104 - the default route
+                interface=int(route.get_attr("RTA_OIF") or 0),
+            )
+            for route in kernel.get_routes(family=socket.AF_INET)
+        ]
 
 
 def addresses() -> Sequence[HostAddress]:
     """The IPv4 addresses of all links."""
-    question = IFADDR.pack(socket.AF_INET, 0, 0, 0, 0)
-    with NetlinkSocket() as kernel:
-        return [_address(body) for body in kernel.dump(Message(RTM_GETADDR, question))]
+    with _kernel() as kernel:
+        return [
+            HostAddress(
+                interface=int(entry["index"]),
+                address=Address(
+                    (
+                        entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS"),
+                        entry["prefixlen"],
+                    )
+                ),
+            )
+            for entry in kernel.get_addr(family=socket.AF_INET)
+        ]
 
 
 def create_bridge(name: str, *, alias: str, mac_address: str, mtu: int) -> int:
     """Makes a bridge, still down, that carries ``alias``; gives its index."""
-    body = (
-        _link()
-        + text(IFLA_IFNAME, name)
-        + attribute(IFLA_ADDRESS, bytes.fromhex(mac_address.replace(":", "")))
-        + u32(IFLA_MTU, mtu)
-        + nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge"))
-    )
-    with NetlinkSocket() as kernel:
-        kernel.run([Message(RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL)])
-        index = _interface(
-            kernel.get(Message(RTM_GETLINK, _link() + text(IFLA_IFNAME, name)))
-        ).index
-        kernel.run([Message(RTM_NEWLINK, _link(index) + text(IFLA_IFALIAS, alias))])
-        return index
+    with _kernel() as kernel:
+        kernel.link("add", ifname=name, kind="bridge", address=mac_address, mtu=mtu)
+        index = next(iter(kernel.link_lookup(ifname=name)))
+        kernel.link("set", index=index, ifalias=alias)
+        return int(index)
 
 
 def set_up(index: int, *, mtu: int) -> None:
     """Brings a link up with this MTU."""
-    body = IFINFO.pack(0, 0, index, IFF_UP, IFF_UP) + u32(IFLA_MTU, mtu)
-    with NetlinkSocket() as kernel:
-        kernel.run([Message(RTM_NEWLINK, body)])
+    with _kernel() as kernel:
+        kernel.link("set", index=index, mtu=mtu, state="up")
 
 
 def add_address(index: int, address: Address) -> None:
     """Gives a link an address."""
-    with NetlinkSocket() as kernel:
-        kernel.run([address_message(RTM_NEWADDR, index, address)])
+    with _kernel() as kernel:
+        kernel.addr(
+            "add",
+            index=index,
+            address=str(address.ip),
+            prefixlen=address.network.prefixlen,
+            broadcast=str(address.network.broadcast_address),
+        )
 
 
 def remove_address(index: int, address: Address) -> None:
     """Takes an address from a link."""
-    with NetlinkSocket() as kernel:
-        kernel.run([address_message(RTM_DELADDR, index, address)])
+    with _kernel() as kernel:
+        kernel.addr(
+            "del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen
+        )
 
 
 def delete_link(index: int) -> None:
     """Deletes a link."""
-    with NetlinkSocket() as kernel:
-        kernel.run([Message(RTM_DELLINK, _link(index))])
+    with _kernel() as kernel:
+        kernel.link("del", index=index)
 
 
-def address_message(kind: int, index: int, address: Address) -> Message:
-    """Adds or removes an address."""
-    body = (
-        IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
-        + attribute(IFA_LOCAL, address.ip.packed)
-        + attribute(IFA_ADDRESS, address.ip.packed)
-        + attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
-    )
-    return Message(kind, body, NLM_F_CREATE if kind == RTM_NEWADDR else 0)
+@contextmanager
+def _kernel() -> "Iterator[IPRoute]":
+    """A socket to ask by.
 
+    Raises:
+        OSError: what the kernel said to a request.
+    """
+    # Other libraries (PySyncObj 0.3.17) replace it by a function that only Windows needs, and pyroute2 keeps what it
+    # finds when it is imported.
+    socket.inet_ntop = _socket.inet_ntop
+    from pyroute2 import IPRoute  # noqa: PLC0415 - see the module
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 - see the module
 
-def _link(index: int = 0) -> bytes:
-    return IFINFO.pack(0, 0, index, 0, 0)
-
-
-def _interface(body: bytes) -> Interface:
-    found = attributes(body, IFINFO.size)
-    kind = attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
-    return Interface(
-        index=IFINFO.unpack_from(body)[2],
-        name=_text(found.get(IFLA_IFNAME, b"")),
-        kind=_text(kind),
-        mtu=_number(found.get(IFLA_MTU)),
-        alias=_text(found.get(IFLA_IFALIAS, b"")),
-        master=_number(found.get(IFLA_MASTER)),
-    )
-
-
-def _route(body: bytes) -> Route:
-    found = attributes(body, ROUTE.size)
-    destination = found.get(RTA_DST, bytes(4))
-    return Route(
-        destination=Network((destination, ROUTE.unpack_from(body)[1])),
-        interface=_number(found.get(RTA_OIF)),
-    )
-
-
-def _address(body: bytes) -> HostAddress:
-    _, length, _, _, index = IFADDR.unpack_from(body)
-    found = attributes(body, IFADDR.size)
-    own = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, bytes(4)))
-    return HostAddress(interface=index, address=Address((own, length)))
-
-
-def _number(data: bytes | None) -> int:
-    return int(struct.unpack("=I", data)[0]) if data else 0
-
-
-def _text(data: bytes) -> str:
-    return data.rstrip(b"\0").decode(errors="replace")
+    try:
+        with IPRoute() as kernel:
+            yield kernel
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error

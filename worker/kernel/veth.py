@@ -9,25 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.kernel.namespaces import visiting
-from worker.kernel.netlink import (
-    IFF_UP,
-    IFINFO,
-    IFLA_ADDRESS,
-    IFLA_IFNAME,
-    IFLA_INFO_KIND,
-    IFLA_LINKINFO,
-    IFLA_MASTER,
-    IFLA_MTU,
-    ROUTE,
-    RTA_GATEWAY,
-    RTA_OIF,
-    RTM_DELLINK,
-    RTM_GETLINK,
-    RTM_NEWADDR,
-    RTM_NEWLINK,
-    RTM_NEWROUTE,
-    address_message,
-)
 from worker.kernel.netlink_socket import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -43,6 +24,18 @@ from worker.kernel.netlink_socket import (
 INSIDE_NAME = "eth0"
 _LOOPBACK_INDEX = 1
 
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 17, 18, 20, 24
+_IFINFO = struct.Struct("=BxHiII")
+"""struct ifinfomsg: family, type, index, flags, change."""
+_IFADDR = struct.Struct("=BBBBI")
+"""struct ifaddrmsg: family, prefix length, flags, scope, index."""
+_ROUTE = struct.Struct("=BBBBBBBBI")
+"""struct rtmsg: family, destination's and source's length, tos, table, protocol, scope, type, flags."""
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
+_IFLA_INFO_KIND = 1
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
+_RTA_OIF, _RTA_GATEWAY = 4, 5
+_IFF_UP = 1
 _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 26, 28
 _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 2, 4, 5
 _VETH_INFO_PEER = 1
@@ -81,13 +74,13 @@ def connect(host: NetlinkSocket, namespace: int, link: Link) -> None:
             [_up(index=_LOOPBACK_INDEX), *_without_link_local(INSIDE_NAME), _up(INSIDE_NAME)]
         )
         inside.run(_address_and_route(_index(inside.get(_get(INSIDE_NAME))), link))
-    host.run([_up(link.name, u32(IFLA_MASTER, link.bridge)), _hairpin(link.name)])
+    host.run([_up(link.name, u32(_IFLA_MASTER, link.bridge)), _hairpin(link.name)])
 
 
 def disconnect(host: NetlinkSocket, name: str) -> None:
     """Takes the link away, both ends; one that is gone already is fine."""
     try:
-        host.run([Message(RTM_DELLINK, IFINFO.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name))])
+        host.run([Message(_RTM_DELLINK, _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name))])
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
@@ -103,9 +96,9 @@ def is_connected(host: NetlinkSocket, name: str, bridge: int) -> bool:
     answer = _look(host, name)
     if answer is None:
         return False
-    flags = IFINFO.unpack_from(answer)[3]
-    master = attributes(answer, IFINFO.size).get(IFLA_MASTER, b"\0\0\0\0")
-    return bool(flags & IFF_UP) and struct.unpack("=I", master)[0] == bridge
+    flags = _IFINFO.unpack_from(answer)[3]
+    master = attributes(answer, _IFINFO.size).get(_IFLA_MASTER, b"\0\0\0\0")
+    return bool(flags & _IFF_UP) and struct.unpack("=I", master)[0] == bridge
 
 
 def _look(host: NetlinkSocket, name: str) -> bytes | None:
@@ -119,36 +112,38 @@ def _look(host: NetlinkSocket, name: str) -> bytes | None:
 
 def _create(link: Link, namespace: int) -> Message:
     inside_end = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + text(IFLA_IFNAME, INSIDE_NAME)
+        _IFINFO.pack(0, 0, 0, 0, 0)
+        + text(_IFLA_IFNAME, INSIDE_NAME)
         + u32(_IFLA_NET_NS_FD, namespace)
-        + attribute(IFLA_ADDRESS, link.mac_address)
-        + u32(IFLA_MTU, link.mtu)
+        + attribute(_IFLA_ADDRESS, link.mac_address)
+        + u32(_IFLA_MTU, link.mtu)
     )
     body = (
-        IFINFO.pack(0, 0, 0, 0, 0)
-        + text(IFLA_IFNAME, link.name)
-        + u32(IFLA_MTU, link.mtu)
+        _IFINFO.pack(0, 0, 0, 0, 0)
+        + text(_IFLA_IFNAME, link.name)
+        + u32(_IFLA_MTU, link.mtu)
         + nested(
-            IFLA_LINKINFO,
-            text(IFLA_INFO_KIND, "veth"),
+            _IFLA_LINKINFO,
+            text(_IFLA_INFO_KIND, "veth"),
             nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, inside_end)),
         )
     )
-    return Message(RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL)
+    return Message(_RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL)
 
 
 def _get(name: str) -> Message:
-    return Message(RTM_GETLINK, IFINFO.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name))
+    return Message(_RTM_GETLINK, _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name))
 
 
 def _index(answer: bytes) -> int:
-    return int(IFINFO.unpack_from(answer)[2])
+    return int(_IFINFO.unpack_from(answer)[2])
 
 
 def _up(name: str = "", *more: bytes, index: int = 0) -> Message:
-    named = text(IFLA_IFNAME, name) if name else b""
-    return Message(RTM_NEWLINK, IFINFO.pack(0, 0, index, IFF_UP, IFF_UP) + named + b"".join(more))
+    named = text(_IFLA_IFNAME, name) if name else b""
+    return Message(
+        _RTM_NEWLINK, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP) + named + b"".join(more)
+    )
 
 
 def _without_link_local(name: str) -> Sequence[Message]:
@@ -157,29 +152,38 @@ def _without_link_local(name: str) -> Sequence[Message]:
         return ()
     mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE)
     spec = nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, mode))
-    body = IFINFO.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name) + spec
-    return (Message(RTM_NEWLINK, body),)
+    body = _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + spec
+    return (Message(_RTM_NEWLINK, body),)
 
 
 def _hairpin(name: str) -> Message:
     """A container may reach itself through its published port: the bridge sends a frame back where it came from."""
     slave = nested(
-        IFLA_LINKINFO,
+        _IFLA_LINKINFO,
         text(_IFLA_INFO_SLAVE_KIND, "bridge"),
         nested(_IFLA_INFO_SLAVE_DATA, attribute(_IFLA_BRPORT_MODE, b"\1")),
     )
-    return Message(RTM_NEWLINK, IFINFO.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name) + slave)
+    return Message(_RTM_NEWLINK, _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + slave)
 
 
 def _address_and_route(index: int, link: Link) -> Sequence[Message]:
     route = (
-        ROUTE.pack(
+        _ROUTE.pack(
             socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0,
         )
-        + attribute(RTA_GATEWAY, link.gateway.packed)
-        + u32(RTA_OIF, index)
+        + attribute(_RTA_GATEWAY, link.gateway.packed)
+        + u32(_RTA_OIF, index)
     )  # fmt: skip
     return (
-        address_message(RTM_NEWADDR, index, link.address),
-        Message(RTM_NEWROUTE, route, NLM_F_CREATE),
+        Message(_RTM_NEWADDR, _address(index, link.address), NLM_F_CREATE),
+        Message(_RTM_NEWROUTE, route, NLM_F_CREATE),
+    )
+
+
+def _address(index: int, address: ipaddress.IPv4Interface) -> bytes:
+    return (
+        _IFADDR.pack(socket.AF_INET, address.network.prefixlen, 0, 0, index)
+        + attribute(_IFA_LOCAL, address.ip.packed)
+        + attribute(_IFA_ADDRESS, address.ip.packed)
+        + attribute(_IFA_BROADCAST, address.network.broadcast_address.packed)
     )
