@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from cli.swarmd.daemon import Daemon
 from cli.swarmd.options import parse_arguments
+from common import descriptors
 from common.errors import SwarmdError
 from common.log import set_up_logging
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("swarmd: needs root: it makes namespaces, mounts, cgroups and firewall rules")
     set_up_logging(options.log_level)
     os.umask(0o022)
+    descriptors.raise_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(Daemon(options, given, path).run())

@@ -19,6 +19,7 @@ from typing import Self, cast
 from typing_extensions import override
 
 from common.clock import Clock, SystemClock
+from common.descriptors import AS_FOUND
 from common.errors import (
     ConflictError,
     InvalidInputError,
@@ -161,7 +162,8 @@ class RuntimeClient:
 
     def _command(self) -> list[str]:
         """The supervisor's program, in a new process or in place of the one that runs."""
-        arguments = (str(self._exec_root), self._cgroup_parent, self._stamp)
+        descriptors = str(AS_FOUND[0])
+        arguments = (str(self._exec_root), self._cgroup_parent, self._stamp, descriptors)
         return [sys.executable, *wire.FLAGS, str(_PROGRAM), *arguments]
 
     async def _launch(self) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Never
 
-_RESUME_PLACE = 4
+_RESUME_PLACE = 5
 PID_FILE = "supervisor.pid"
 LOCK_FILE = "supervisor.lock"
 LOCK_TRIES_MAX = 500
@@ -47,7 +47,7 @@ OOM_SCORE = -999
 
 def main() -> None:
     """Goes into the background and serves, or takes over from the program that this process was."""
-    settings = Settings(*sys.argv[1:4])
+    settings = Settings(*sys.argv[1:_RESUME_PLACE])
     if sys.argv[1] == wire.CHECK:
         os.write(1, wire.READY)
         return
@@ -67,11 +67,15 @@ def main() -> None:
 class Settings:
     """What the program is started with."""
 
-    def __init__(self, exec_root: str, parent: str = "", stamp: str = "") -> None:
+    def __init__(
+        self, exec_root: str, parent: str = "", stamp: str = "", descriptors: str = ""
+    ) -> None:
         self.exec_root = exec_root
         self.parent = parent
         self.stamp = stamp
         """Of the code, told to clients: one with newer code has this program replaced."""
+        self.descriptors = descriptors
+        """The soft limit of open files that containers get; "" for the one that this process has."""
 
 
 def _serve(settings: Settings, memory: int) -> "Never":
@@ -96,7 +100,7 @@ class _Program:
         root = settings.exec_root
         held, kept = read_handover(memory) if memory >= 0 else ([], None)
         self._lock = kept.lock_fd if kept is not None else _prepare_root(root)
-        self._nofile = kept.nofile if kept is not None else _raise_nofile()
+        self._nofile = kept.nofile if kept is not None else _raise_nofile(settings)
         self._loop = EventLoop()
         cgroups = open_cgroups(settings.parent)
         launcher = Launcher(cgroups, self._nofile)
@@ -168,11 +172,11 @@ def _prepare_root(exec_root: str) -> int:
     raise OSError(11, f"another supervisor has {exec_root}/{LOCK_FILE}")
 
 
-def _raise_nofile() -> tuple[int, int]:
-    """Takes as many descriptors as allowed; gives the limit as it was."""
+def _raise_nofile(settings: Settings) -> tuple[int, int]:
+    """Takes as many descriptors as allowed; gives the limit for containers."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return soft, hard
+    return int(settings.descriptors or soft), hard
 
 
 def _protect_from_oom(log: "Callable[[str], None]") -> None:
