@@ -14,6 +14,8 @@ TABLE = "inet swarmd"
 LIBRARY = "libnftables.so.1"
 PACKAGE = "libnftables1"
 """Where Debian has the library."""
+DESCRIPTORS_MAX = 1024
+"""The library waits by select(2), which ends the process at a higher descriptor: it is opened early."""
 _ERROR_CHARACTERS_MAX = 2000
 
 
@@ -38,10 +40,16 @@ class Netfilter:
         self._lock = threading.Lock()
         before = _netlink_ports()
         self._context = self._library.nft_ctx_new(0)
-        self.ports = frozenset(_netlink_ports() - before)
+        opened = {fd: port for fd, port in _netlink_ports().items() if fd not in before}
+        self.ports = frozenset(opened.values())
         """By which the kernel names us when it tells of changes."""
         if not self._context:
             raise SystemFailureError("libnftables could not open its netlink socket")
+        if any(fd >= DESCRIPTORS_MAX for fd in opened):
+            self.close()
+            raise SystemFailureError(
+                f"libnftables can only use descriptors below {DESCRIPTORS_MAX}, and all are in use"
+            )
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
 
@@ -99,9 +107,9 @@ def lacks(found: Contents, wanted: Contents) -> bool:
     return any(found.get(name, -1) < count for name, count in wanted.items())
 
 
-def _netlink_ports() -> set[int]:
-    """Port ids of this process's netfilter sockets, bound if they were not yet: the library keeps its own to itself."""
-    found: set[int] = set()
+def _netlink_ports() -> Mapping[int, int]:
+    """Port ids of this process's netfilter sockets by descriptor, bound if they were not yet: the library keeps its own to itself."""
+    found: dict[int, int] = {}
     for entry in os.listdir("/proc/self/fd"):
         try:
             copy = os.dup(int(entry))
@@ -116,7 +124,7 @@ def _netlink_ports() -> set[int]:
             if opened.family == socket.AF_NETLINK and opened.proto == NETLINK_NETFILTER:
                 if not opened.getsockname()[0]:
                     opened.bind((0, 0))
-                found.add(opened.getsockname()[0])
+                found[int(entry)] = opened.getsockname()[0]
     return found
 
 
