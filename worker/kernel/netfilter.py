@@ -108,7 +108,7 @@ def lacks(found: Contents, wanted: Contents) -> bool:
 
 
 def _netlink_ports() -> Mapping[int, int]:
-    """Port ids of this process's netfilter sockets by descriptor, bound if they were not yet: the library keeps its own to itself."""
+    """Port ids of this process's netfilter sockets by descriptor: the library keeps its own to itself."""
     found: dict[int, int] = {}
     for entry in os.listdir("/proc/self/fd"):
         try:
@@ -122,7 +122,7 @@ def _netlink_ports() -> Mapping[int, int]:
             continue
         with opened:
             if opened.family == socket.AF_NETLINK and opened.proto == NETLINK_NETFILTER:
-                if not opened.getsockname()[0]:
+                if not opened.getsockname()[0]:  # It is bound only at its first use, else.
                     opened.bind((0, 0))
                 found[int(entry)] = opened.getsockname()[0]
     return found
