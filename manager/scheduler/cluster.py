@@ -101,14 +101,16 @@ class Cluster:
                 had = (old or task) if change is None else change
                 self._leave(task, before, had.generic_resources)
             if new is not None and after is not None:
-                self._arrive(new, after, new.generic_resources)
+                demand = self._demands.of(new)
+                self._arrive(new.service_id, after, demand, new.generic_resources)
         if new is not None and new.status.state in _FAILED:
             self._note_failure(old, new)
 
-    def expect(self, task: Task, change: AssignTask) -> None:
-        """Counts an assignment that is being proposed."""
+    def expect(self, task: Task, change: AssignTask, demand: Demand) -> None:
+        """Counts an assignment that is being proposed; ``demand`` is the task's."""
         self._expected[task.id] = change
-        self._arrive(task, (change.node_id, True), change.generic_resources)
+        place = (change.node_id, True)
+        self._arrive(task.service_id, place, demand, change.generic_resources)
 
     def forget(self, task: Task) -> None:
         """Takes back an expected assignment that was refused."""
@@ -118,19 +120,21 @@ class Cluster:
 
     # -------------------------------------------------------------------------------- counting
 
-    def _arrive(self, task: Task, place: Place, generic: Sequence[GenericResource]) -> None:
+    def _arrive(
+        self, service_id: str, place: Place, demand: Demand, generic: Sequence[GenericResource]
+    ) -> None:
         node_id, wanted = place
         load = self._loads.get(node_id)
         if load is None:
             load = self._loads[node_id] = NodeLoad(node_id)
-        load.take(self._demands.of(task), generic)
+        load.take(demand, generic)
         self.stamp += 1
+        self._pools.moves.append(load)
         if wanted:
             load.tasks += 1
-            self._pools.moves.append(load)
-            counts = self._service_tasks.get(task.service_id)
+            counts = self._service_tasks.get(service_id)
             if counts is None:
-                counts = self._service_tasks[task.service_id] = {}
+                counts = self._service_tasks[service_id] = {}
             counts[load] = counts.get(load, 0) + 1
 
     def _leave(self, task: Task, place: Place, generic: Sequence[GenericResource]) -> None:
@@ -139,9 +143,9 @@ class Cluster:
         load.give_back(self._demands.of(task), generic)
         self.stamp += 1
         self.gains.append(load)
+        self._pools.moves.append(load)
         if wanted:
             load.tasks -= 1
-            self._pools.moves.append(load)
             counts = self._service_tasks[task.service_id]
             counts[load] -= 1
             if not counts[load]:

@@ -9,6 +9,7 @@ from common.constraints import Constraint, attribute, parse_constraints
 from common.model.endpoint import PortConfig, Protocol, PublishMode
 from common.model.node import Node
 from common.model.placement import Placement, Platform
+from common.model.resources import Resources
 from common.model.task import Task, TaskSpec
 
 DEMANDS_MAX = 4096
@@ -57,14 +58,17 @@ PLAIN = Demand()
 """A task that any ready node can take."""
 
 
+_Asked = tuple[Placement | None, Resources | None, tuple[PortConfig, ...]]
+
+
 class Demands:
-    """Reads demands, remembers them by spec, and gives equal demands as one object."""
+    """Reads demands, remembering them by spec and, for specs that differ elsewhere, by what they ask."""
 
     def __init__(self) -> None:
         self._by_spec: OrderedDict[int, tuple[TaskSpec, tuple[PortConfig, ...], Demand]] = (
             OrderedDict()
         )
-        self._shared: OrderedDict[Demand, Demand] = OrderedDict()
+        self._by_asked: OrderedDict[_Asked, Demand] = OrderedDict()
 
     def of(self, task: Task) -> Demand:
         """What a task asks."""
@@ -74,12 +78,20 @@ class Demands:
         known = self._by_spec.get(id(spec))
         if known is not None and known[0] is spec and known[1] == ports:
             return known[2]
-        demand = read_demand(spec, ports)
-        demand = PLAIN if demand == PLAIN else self._shared.setdefault(demand, demand)
+        demand = self._by_what_it_asks(spec, ports)
         self._by_spec[id(spec)] = (spec, ports, demand)
-        for cache in (self._by_spec, self._shared):
-            if len(cache) > DEMANDS_MAX:
-                cache.popitem(last=False)
+        if len(self._by_spec) > DEMANDS_MAX:
+            self._by_spec.popitem(last=False)
+        return demand
+
+    def _by_what_it_asks(self, spec: TaskSpec, ports: tuple[PortConfig, ...]) -> Demand:
+        reserved = None if spec.resources is None else spec.resources.reservations
+        asked = (spec.placement, reserved, ports)
+        demand = self._by_asked.get(asked)
+        if demand is None:
+            demand = self._by_asked[asked] = read_demand(spec, ports)
+            if len(self._by_asked) > DEMANDS_MAX:
+                self._by_asked.popitem(last=False)
         return demand
 
 

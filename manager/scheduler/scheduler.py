@@ -11,7 +11,7 @@ from manager.scheduler.decide import decide, decide_preassigned
 from manager.scheduler.demand import Demand
 from manager.scheduler.explain import explain, explain_preassigned
 from manager.scheduler.filters import all_filters
-from manager.scheduler.group import GroupKey
+from manager.scheduler.group import Group, GroupKey
 from manager.scheduler.node_load import NodeLoad
 from manager.scheduler.preassigned import Preassigned
 from manager.scheduler.waiting import Waiting
@@ -123,7 +123,7 @@ class Scheduler:
         changes = [] if is_full else decide(group, self.cluster, now)
         if len(changes) < len(group.tasks):
             self._park(group.key)
-        return self._made(group.tasks, changes)
+        return self._made(group, changes)
 
     def next_explanations(self, now: float) -> list[ExplainTask]:
         """Explains tasks that wait in vain, as far as their explanation changed."""
@@ -146,10 +146,10 @@ class Scheduler:
 
     # ------------------------------------------------------------------------------------- inside
 
-    def _made(self, tasks: Sequence[Task], changes: Sequence[AssignTask]) -> list[Decision]:
+    def _made(self, group: Group, changes: Sequence[AssignTask]) -> list[Decision]:
         decisions = []
-        for task, change in zip(tasks, changes, strict=False):
-            self.cluster.expect(task, change)
+        for task, change in zip(group.tasks, changes, strict=False):
+            self.cluster.expect(task, change, group.demand)
             self._waiting.discard(task.id)
             decisions.append(Decision(task, change))
         return decisions
@@ -168,7 +168,7 @@ class Scheduler:
             if change is None:
                 self._unconfirmed[task.id] = task
                 continue
-            self.cluster.expect(task, change)
+            self.cluster.expect(task, change, self.cluster.demand_of(task))
             self._preassigned.discard(task)
             decisions.append(Decision(task, change))
         return decisions

@@ -167,7 +167,7 @@ def settle(waiting: list[Task], cluster: Cluster) -> list[Task]:
     """Decides, counts the decisions as made, and gives the tasks as they are then."""
     changes = place(waiting, cluster)
     for one, change in zip(waiting, changes, strict=False):
-        cluster.expect(one, change)
+        cluster.expect(one, change, cluster.demand_of(one))
     return [assigned(one, change) for one, change in zip(waiting, changes, strict=False)]
 
 

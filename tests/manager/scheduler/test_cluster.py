@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from common.model.node import Availability, Node
 from common.model.task import Task, TaskState, TaskStatus
 from manager.scheduler.cluster import Cluster
-from manager.scheduler.demand import PLAIN
+from manager.scheduler.demand import PLAIN, Demand
+from manager.scheduler.filters import load_filters
+from manager.scheduler.node_load import NodeLoad
+from manager.scheduler.pools import OWN_POOL_AFTER
 from manager.store.changes import AssignTask
 from tests.support.placing import (
     cluster_of,
@@ -17,6 +20,7 @@ from tests.support.placing import (
     named,
     node,
     place,
+    settle,
     spec,
     task,
     tasks,
@@ -105,17 +109,23 @@ def counts(cluster: Cluster) -> dict[str, object]:
         },
         "pools": [
             {
-                branch: sorted((load.tasks, load.id) for load in order)
+                branch: nodes
                 for branch, order in cluster.pool_of(demand).branches.items()
+                if (nodes := sorted((load.tasks, load.id) for load in order if fits(demand, load)))
             }
             for demand in demands
         ],
-        "orders": [
+        "is in order": all(
             [load.tasks for load in order] == sorted(load.tasks for load in order)
             for demand in demands
             for order in cluster.pool_of(demand).branches.values()
-        ],
+        ),
     }
+
+
+def fits(demand: Demand, load: NodeLoad) -> bool:
+    """Leaves out what is full: whether a pool still holds those depends on how often it was asked for."""
+    return all(one.room(load) for one in load_filters(demand))
 
 
 @given(HISTORY)
@@ -132,7 +142,7 @@ def test_what_was_expected_and_refused_leaves_no_trace(history: list[Node | Task
     cluster, nodes, all_tasks = live(history)
     waiting = tasks(5, "web", SPECS[1])
     for one, change in zip(waiting, place(waiting, cluster), strict=False):
-        cluster.expect(one, change)
+        cluster.expect(one, change, cluster.demand_of(one))
     for one in waiting:
         cluster.forget(one)
     assert counts(cluster_of(nodes, all_tasks)) == counts(cluster)
@@ -141,8 +151,18 @@ def test_what_was_expected_and_refused_leaves_no_trace(history: list[Node | Task
 def expected_on_a() -> tuple[Cluster, Task]:
     cluster = cluster_of([node("a", cpus=1), node("b", cpus=1)])
     waiting = task("t", of=spec(cpus=1))
-    cluster.expect(waiting, AssignTask(task_id="t", basis=1, node_id="a"))
+    change = AssignTask(task_id="t", basis=1, node_id="a")
+    cluster.expect(waiting, change, cluster.demand_of(waiting))
     return cluster, waiting
+
+
+def test_a_demand_asked_for_often_no_longer_passes_over_full_nodes() -> None:
+    cluster = cluster_of([node("full", cpus=1), *(node(f"n{n}", cpus=100) for n in range(9))])
+    settle(tasks(30, of=spec(cpus=1)), cluster)
+    demand = cluster.demand_of(task("x", of=spec(cpus=1)))
+    held = {load.id for _ in range(OWN_POOL_AFTER) for load in cluster.pool_of(demand).branches[()]}
+    assert "full" in held
+    assert "full" not in {load.id for load in cluster.pool_of(demand).branches[()]}
 
 
 def test_what_was_expected_and_committed_counts_once() -> None:
