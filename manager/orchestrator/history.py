@@ -12,6 +12,7 @@ from manager.orchestrator.slots import (
     age,
     by_node,
     by_number,
+    ended_by_itself,
     has_ended,
     is_wanted,
     was_assigned,
@@ -67,21 +68,27 @@ def _forgettable(slot: Slot, service: Service, limit: int) -> list[Task]:
     idle = [task for task in slot.past if not was_assigned(task) and task.id not in needed]
     if limit < 0:
         return idle
-    attempts = max((policy_of(task).max_attempts or 0 for task in slot.tasks), default=0)
-    kept = max(limit, attempts + 1 if attempts else 0)
-    surplus = len(slot.past) + len(slot.wanted) - len(idle) - kept
+    surplus = len(slot.past) + len(slot.wanted) - len(idle) - limit
     ended = [task for task in slot.past if has_ended(task) and task.id not in needed]
     return [*idle, *ended[: max(surplus, 0)]]
 
 
 def _needed(slot: Slot, service: Service) -> set[str]:
-    """Tasks that decisions still read: how the slot stands, how long a restart waits, how an update fares."""
-    needed: set[str] = set()
-    waits = any(task.desired_state < TaskState.RUNNING for task in slot.wanted)
-    if waits or not slot.wanted:
+    """Tasks that decisions still read: attempts, how the slot stands, how long a restart waits, how an update fares."""
+    attempts = max((policy_of(task).max_attempts or 0 for task in slot.tasks), default=0)
+    ends = [task.id for task in slot.past if ended_by_itself(task)] if attempts else []
+    needed = set(ends[-attempts - 1 :])
+    if any(task.desired_state < TaskState.RUNNING for task in slot.wanted):
         needed.add(max(slot.past, key=age).id)
-    first = first_of_version(slot, service.spec_version) if is_under_way(service) else None
+    if not slot.wanted and slot.last_tried is not None:
+        needed.add(slot.last_tried.id)
+    version = service.spec_version
+    is_passed_over = slot.wanted and all(task.spec_version != version for task in slot.wanted)
+    judged = (
+        is_under_way(service) or is_passed_over
+    )  # an update gave the slot up: not to be begun anew
+    first = first_of_version(slot, version) if judged else None
     if first is not None:
-        older = [task for task in slot.tasks if task.spec_version != service.spec_version]
+        older = [task for task in slot.tasks if task.spec_version != version]
         needed.update((first.id, max(older, key=age).id))
     return needed

@@ -128,9 +128,7 @@ class GlobalLoop:
                 self._places.note(service_id, (node_id,))
                 return (service_id,)
             case Node(id=node_id):
-                for service_id in self._services:
-                    self._places.note(service_id, (node_id,))
-                return list(self._services)
+                return self._note_node(node_id, changed)
             case _:
                 return ()
 
@@ -156,6 +154,13 @@ class GlobalLoop:
         ]
         view = _global_view(state, service, chosen, node_ids, is_whole=False)
         return self._places.also(key, global_services.decide(view, now, new_id))
+
+    def _note_node(self, node_id: str, changed: Changed) -> Iterable[str]:
+        for service_id in self._services:
+            self._places.note(service_id, (node_id,))
+            if _is_available_otherwise(changed):  # an update passed over it while it was paused
+                self._places.note_whole(service_id)
+        return list(self._services)
 
     def _note_service(self, service: Service, changed: Changed) -> Iterable[str]:
         if changed.new is None or not _is_global(service):
@@ -307,6 +312,14 @@ def _fares_otherwise(changed: Changed) -> bool:
             )
         case _:
             return changed.new is None
+
+
+def _is_available_otherwise(changed: Changed) -> bool:
+    match changed.old, changed.new:
+        case Node() as old, Node() as new:
+            return old.spec.availability != new.spec.availability
+        case _:
+            return False
 
 
 def _limit(cluster: Cluster | None) -> int:

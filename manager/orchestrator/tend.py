@@ -37,7 +37,8 @@ def tend(slot: Slot, view: ServiceView, now: float, new_id: NewId) -> Verdict:
     if not tasks.gone:
         return _keep_one(slot, tasks, view, now)
     if tasks.clean or (tasks.dirty and not _is_tried_again(tasks.gone, view)):
-        rest = _keep_one(slot, replace(tasks, gone=()), view, now)
+        left = replace(slot, past=(*slot.past, *tasks.gone))
+        rest = _keep_one(left, tasks, view, now)
         return replace(rest, changes=(*stop(tasks.gone), *rest.changes))
     return _replace(slot, tasks, view, now, new_id)
 
@@ -101,12 +102,7 @@ def _is_tried_again(gone: tuple[Task, ...], view: ServiceView) -> bool:
 def _keep_one(slot: Slot, tasks: _Sorted, view: ServiceView, now: float) -> Verdict:
     """Of the tasks that can run, keeps the best, and beside it the old one that it is still to replace."""
     kept = min(tasks.clean or tasks.dirty, key=_rank)
-    keeps_old = (
-        bool(tasks.clean and tasks.dirty)
-        and not is_running(kept)
-        and order_of(view.service) == UpdateOrder.START_FIRST
-    )
-    old = min(tasks.dirty, key=_rank) if keeps_old else None
+    old = _old_beside(kept, tasks, view) if tasks.clean else None
     others = tuple(
         task for task in (*tasks.clean, *tasks.dirty) if task is not kept and task is not old
     )
@@ -123,16 +119,26 @@ def _rank(task: Task) -> tuple[bool, tuple[float, float, str]]:
     return not is_running(task), age(task)
 
 
+def _old_beside(kept: Task | None, tasks: _Sorted, view: ServiceView) -> Task | None:
+    """The old task that goes on until the new one runs, when the update starts first."""
+    is_done = kept is not None and is_running(kept)
+    if not tasks.dirty or is_done or order_of(view.service) == UpdateOrder.STOP_FIRST:
+        return None
+    return min(tasks.dirty, key=_rank)
+
+
 def _replace(slot: Slot, tasks: _Sorted, view: ServiceView, now: float, new_id: NewId) -> Verdict:
     """Puts a new task in the place of the newest that is gone, if its policy says so."""
     newest = max(tasks.gone, key=age)
-    older = tuple(task for task in tasks.gone if task is not newest)
-    turn = _turn(newest, replace(slot, past=(*slot.past, *older)), view)
+    old = _old_beside(None, tasks, view)
+    gone = (*tasks.gone, *(task for task in tasks.dirty if task is not old))
+    others = tuple(task for task in gone if task is not newest)
+    turn = _turn(newest, replace(slot, past=(*slot.past, *others)), view)
     if turn > now:
-        return Verdict(changes=stop(older), look_again_at=turn)
-    if is_settled(replace(slot, wanted=(), past=(*slot.past, *tasks.gone))):
-        return Verdict(changes=stop(tasks.gone))
-    return stop_and_fill(slot, tasks.gone, view, now, new_id)
+        return Verdict(changes=stop(others), look_again_at=turn)
+    if is_settled(replace(slot, wanted=(), past=(*slot.past, *gone))):
+        return Verdict(changes=stop(gone))
+    return stop_and_fill(slot, gone, view, now, new_id)
 
 
 def _turn(task: Task, slot: Slot, view: ServiceView) -> float:
