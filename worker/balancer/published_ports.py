@@ -11,8 +11,10 @@ from typing import Protocol as Interface
 from typing import Self, TypeVar
 
 from common.clock import Clock
-from common.errors import SwarmdError, SystemFailureError
+from common.errors import SwarmdError, SystemFailureError, UnavailableError
 from common.model.endpoint import PortConfig, Protocol
+from worker.balancer.places import Places
+from worker.balancer.relay import Relay
 from worker.balancer.reservations import take
 from worker.balancer.rules import CHAIN_PREFIX, Key, Table, base_rules, contents, difference
 from worker.balancer.table import Backend, PortFault, PublishedPort
@@ -76,13 +78,15 @@ class PublishedPorts:
         self._in_kernel: Table | None = None
         """None: not known, so that everything is made anew."""
         self._turn = asyncio.Lock()
-        self._places = asyncio.Semaphore(HANDED_ON_MAX)
+        self._places = Places(HANDED_ON_MAX)
+        self._relay: Relay | None = None
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="balancer")
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        self._relay = Relay()
         self._start(self._outlive_flushes())
         return self
 
@@ -95,6 +99,9 @@ class PublishedPorts:
         for door in self._doors.values():
             door.close()
         self._doors.clear()
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         for task in self._tasks:
             task.cancel()
         try:
@@ -223,7 +230,9 @@ class PublishedPorts:
         listeners = take(protocol, port)
         if protocol is Protocol.UDP:
             return UdpDoor(listeners, self._clock)
-        return TcpDoor(listeners, self._start, self._places)
+        if self._relay is None:
+            raise UnavailableError("published ports are closed")
+        return TcpDoor(listeners, self._relay, self._places)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)

@@ -6,11 +6,13 @@ That is what the kernel's rules cannot rewrite: connections from this host to a 
 import asyncio
 import errno
 import logging
+import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 
-from worker.balancer.splice import reset, splice
+from worker.balancer.places import Places
+from worker.balancer.relay import Relay, reset
 from worker.balancer.table import Backend
 from worker.balancer.turns import Turns
 
@@ -19,7 +21,10 @@ TRIES_MAX = 8
 """Backends tried for one connection."""
 RETRY_SECONDS = 0.1
 """Pause in accepting when the process is out of descriptors or memory."""
-_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ACCEPTED_MAX = 32
+"""Connections taken from one listener before others get their turn."""
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_DONE = frozenset({0, errno.EISCONN})
 
 _log = logging.getLogger(__name__)
 
@@ -27,25 +32,26 @@ _log = logging.getLogger(__name__)
 class TcpDoor:
     """Accepts on a port's listening sockets for as long as it is open."""
 
-    def __init__(
-        self,
-        listeners: Sequence[socket.socket],
-        start: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
-        places: asyncio.Semaphore,
-    ) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], relay: Relay, places: Places) -> None:
         """Begins to accept.
 
         Args:
             listeners: owned by the door.
-            start: starts a task of the owner's; a connection may outlive the door.
+            relay: passes bytes; a connection may outlive the door.
             places: how many connections may be handed on at once, all doors together.
         """
         self._turns = Turns()
         self._listeners = listeners
-        self._start = start
+        self._relay = relay
         self._places = places
         self._live: Counter[Backend] = Counter()
-        self._tasks = [start(self._accept(listener)) for listener in listeners]
+        self._loop = asyncio.get_running_loop()
+        self._is_open = True
+        for listener in listeners:
+            # Connections inherit both. A client of another host may vanish without a word.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            relay.watch(listener.fileno(), select.EPOLLIN, self._accepting(listener))
 
     def lead_to(self, backends: Sequence[Backend]) -> None:
         """From now on, connections are handed to these only; those that are under way stay where they are."""
@@ -57,76 +63,131 @@ class TcpDoor:
 
     def close(self) -> None:
         """Stops listening; connections that are under way go on."""
-        for task in self._tasks:
-            task.cancel()
+        self._is_open = False
         for listener in self._listeners:
+            self._relay.forget(listener.fileno())
             listener.close()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._places.acquire()
-            try:
-                client, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                self._places.release()
-                if error.errno in _PASSING:
-                    _log.warning("cannot accept a connection", extra={"reason": error.strerror})
-                    await asyncio.sleep(RETRY_SECONDS)
-                elif error.errno != errno.ECONNABORTED:
-                    raise
-            except asyncio.CancelledError:
-                self._places.release()
-                raise
-            else:
-                self._start(self._serve(client))
+    def _accepting(self, listener: socket.socket) -> Callable[[int], None]:
+        return lambda _: self._accept(listener)
 
-    async def _serve(self, client: socket.socket) -> None:
-        try:
-            found = await self._connect()
-            if found is None:
-                reset(client)
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTED_MAX):
+            if not self._places.take():
+                self._watch(0)
+                self._places.call_when_free(self._go_on)
                 return
-            backend, server = found
-            self._live[backend] += 1
             try:
-                await splice(client, server)
-            finally:
-                self._live[backend] -= 1
-                if not self._live[backend]:
-                    del self._live[backend]
-        except OSError as error:
-            _log.debug("a handed-on connection failed", extra={"reason": error})
-        finally:
-            client.close()
-            self._places.release()
+                client, _ = listener.accept()
+            except OSError as error:
+                self._places.give_back()
+                if not isinstance(error, BlockingIOError | ConnectionAbortedError):
+                    _log.warning("cannot accept a connection", extra={"reason": error.strerror})
+                    self._watch(0)
+                    self._loop.call_later(RETRY_SECONDS, self._go_on)
+                return
+            client.setblocking(False)  # noqa: FBT003 - the socket's own way
+            _Handing(self._relay, self._turns, client, self._join, self._places.give_back)
 
-    async def _connect(self) -> tuple[Backend, socket.socket] | None:
-        tried: set[Backend] = set()
-        for _ in range(TRIES_MAX):
-            backend = self._turns.next(but=tried)
+    def _go_on(self) -> None:
+        if self._is_open:
+            self._watch(select.EPOLLIN)
+
+    def _watch(self, events: int) -> None:
+        for listener in self._listeners:
+            self._relay.change(listener.fileno(), events)
+
+    def _join(self, client: socket.socket, server: socket.socket, backend: Backend) -> None:
+        self._live[backend] += 1
+
+        def ended() -> None:
+            self._live[backend] -= 1
+            if not self._live[backend]:
+                del self._live[backend]
+            self._places.give_back()
+
+        self._relay.join(client, server, ended)
+
+
+class _Handing:
+    """A client on its way to a backend: they are tried one after another until one answers."""
+
+    __slots__ = ("_client", "_give_up", "_join", "_relay", "_tried", "_turns")
+
+    def __init__(
+        self,
+        relay: Relay,
+        turns: Turns,
+        client: socket.socket,
+        join: Callable[[socket.socket, socket.socket, Backend], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._relay = relay
+        self._turns = turns
+        self._client = client
+        self._join = join
+        self._give_up = give_up
+        self._tried: set[Backend] = set()
+        self._try_next()
+
+    def _try_next(self) -> None:
+        while len(self._tried) < TRIES_MAX:
+            backend = self._turns.next(but=self._tried)
             if backend is None:
-                return None
-            tried.add(backend)
-            server = await _open(backend)
-            if server is None:
-                continue
-            if backend in self._turns.backends:
-                return backend, server
-            server.close()  # It was taken out while we connected: its container may be about to stop.
-        return None
+                break
+            self._tried.add(backend)
+            if self._try(backend):
+                return
+        reset(self._client)
+        self._give_up()
+
+    def _try(self, backend: Backend) -> bool:
+        """Whether it is connected, or may yet be."""
+        try:
+            server = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            _log.warning("cannot hand a connection on", extra={"reason": error.strerror})
+            return False
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        place = (backend.address, backend.port)
+        said = server.connect_ex(place)
+        if said in _UNDER_WAY:
+            # On this host the answer has come by now, as a rule.
+            said = server.connect_ex(place)
+        if said in _UNDER_WAY:
+            _Connecting(self._relay, server, lambda found: self._answered(server, backend, found))
+        elif said in _DONE:
+            self._join(self._client, server, backend)
+        else:
+            server.close()
+            return False
+        return True
+
+    def _answered(self, server: socket.socket, backend: Backend, is_there: bool) -> None:  # noqa: FBT001 - a callback's outcome
+        # One that was taken out while we connected may be about to stop.
+        if is_there and backend in self._turns.backends:
+            self._join(self._client, server, backend)
+        else:
+            server.close()
+            self._try_next()
 
 
-async def _open(backend: Backend) -> socket.socket | None:
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS_MAX):
-            loop = asyncio.get_running_loop()
-            await loop.sock_connect(server, (backend.address, backend.port))
-    except OSError:  # TimeoutError is one, too.
-        server.close()
-        return None
-    except BaseException:
-        server.close()
-        raise
-    return server
+class _Connecting:
+    """Waits for the answer to a connection's request, for so long."""
+
+    __slots__ = ("_answered", "_relay", "_server", "_timer")
+
+    def __init__(
+        self, relay: Relay, server: socket.socket, answered: Callable[[bool], None]
+    ) -> None:
+        self._relay = relay
+        self._server = server
+        self._answered = answered
+        self._timer = asyncio.get_running_loop().call_later(CONNECT_SECONDS_MAX, self._end, 0)
+        relay.watch(server.fileno(), select.EPOLLOUT, self._end)
+
+    def _end(self, events: int) -> None:
+        self._timer.cancel()
+        self._relay.forget(self._server.fileno())
+        failed = self._server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._answered(bool(events) and not failed)
