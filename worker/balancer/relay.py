@@ -30,6 +30,7 @@ class Relay:
     """Joins connections until it is closed."""
 
     def __init__(self) -> None:
+        self.is_closed = False
         self.buffer = bytearray(READ_BYTES)
         self.view = memoryview(self.buffer)
         self._loop = asyncio.get_running_loop()
@@ -37,13 +38,14 @@ class Relay:
         self._ready: dict[int, Ready] = {}
         self._fresh: set[int] = set()
         """Watched since this turn began: what the turn has to tell of these numbers is of their predecessors."""
-        self._pairs: set[_Pair] = set()
         self._loop.add_reader(self._epoll.fileno(), self._turn)
 
     def close(self) -> None:
-        """Resets every connection."""
-        for pair in tuple(self._pairs):
-            pair.abort()
+        """Resets every connection; whoever watches else is told of no event, and is to forget."""
+        self.is_closed = True
+        for fd in tuple(self._ready):
+            if fd in self._ready:
+                self._ready[fd](0)
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -64,12 +66,7 @@ class Relay:
 
     def join(self, one: socket.socket, other: socket.socket, ended: Callable[[], None]) -> None:
         """Joins two connected sockets and owns them; ``ended`` is called when both are closed."""
-        pair = _Pair(self, one, other, ended)
-        self._pairs.add(pair)
-
-    def left(self, pair: "_Pair") -> None:
-        """For the pair: it has ended."""
-        self._pairs.discard(pair)
+        _Pair(self, one, other, ended)
 
     def _turn(self) -> None:
         self._fresh.clear()
@@ -107,7 +104,6 @@ class _Pair:
         for side in self._sides:
             self._relay.forget(side.fd)
             close(side.socket)
-        self._relay.left(self)
         self._ended()
 
 

@@ -131,7 +131,7 @@ class _Handing:
         self._try_next()
 
     def _try_next(self) -> None:
-        while len(self._tried) < TRIES_MAX:
+        while len(self._tried) < TRIES_MAX and not self._relay.is_closed:
             backend = self._turns.next(but=self._tried)
             if backend is None:
                 break
