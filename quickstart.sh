@@ -61,6 +61,7 @@ swarmd_runs() { [ -f "$run/swarmd.pid" ] && kill -0 "$(cat "$run/swarmd.pid")" 2
 start_swarmd() {
     if swarmd_runs; then say "swarmd runs already (pid $(cat "$run/swarmd.pid"))"; return; fi
     say "starting swarmd; its log is $log"
+    (umask 027 && : >>"$log")
     setsid "$venv/bin/swarmd" >>"$log" 2>&1 </dev/null &
     left=100
     until swarmctl version >/dev/null 2>&1; do

@@ -11,6 +11,7 @@ from common.engine_json import rfc3339
 LEVELS = ("debug", "info", "warn", "error", "fatal")
 """dockerd's names for ``--log-level``."""
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NOISY = frozenset({"asyncio", "pyroute2", "aiohttp"})
 MAX_VALUE_CHARACTERS = 4096
 """A longer value is cut, so that nothing from outside can flood the log."""
 
@@ -49,5 +50,9 @@ def set_up_logging(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel({"warn": logging.WARNING, "fatal": logging.CRITICAL}.get(level, level.upper()))
-    for noisy in ("asyncio", "pyroute2", "aiohttp.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    handler.addFilter(_is_wanted)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Libraries tell of warnings only: asked here and not by their loggers' levels, which they set when imported."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] not in _NOISY

@@ -66,6 +66,7 @@ class Host:
         self.log = directory / "swarmd.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.options: list[str] = []
+        self.program: Sequence[str | Path] = ("-m", "cli.swarmd.main")
 
     @property
     def socket(self) -> str:
@@ -101,12 +102,29 @@ class Host:
 
     def start(self) -> None:
         """Starts swarmd and waits until its API answers."""
-        command = [*self._inside(self.name), sys.executable, "-m", "cli.swarmd.main"]
+        self.launch()
+        wait_for("swarmd's API", self._answers)
+
+    def launch(self) -> None:
+        """Starts swarmd and waits for nothing."""
+        command = [*self._inside(self.name), sys.executable, *map(str, self.program)]
         command += ["--data-root", str(self.data_root), "--exec-root", str(self.exec_root)]
         command += ["--cgroup-parent", self.cgroup_parent, "--log-level", "debug", *self.options]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=REPOSITORY)
-        wait_for("swarmd's API", self._answers)
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=REPOSITORY,
+                env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            )
+
+    def ended(self) -> int:
+        """Waits until swarmd has ended by itself; gives its exit code."""
+        assert self.process is not None
+        code = self.process.wait(timeout=60)
+        self.process = None
+        return code
 
     def _answers(self) -> bool:
         assert self.process is not None

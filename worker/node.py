@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random  # noqa: TID251 - only named as a type
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from aiohttp import web
 
 from common.clock import Clock
 from common.engine_api.facts import EngineFacts
-from common.errors import NotFoundError
+from common.errors import NotFoundError, SwarmdError, SystemFailureError
 from common.events import EventLog
+from common.files import replace_durably
 from common.ids import container_id_source
 from common.model.node import NodeDescription
 from worker.agent.agent import Agent, Machine
@@ -36,6 +38,11 @@ from worker.runtime.client import RuntimeClient
 from worker.volumes.local import LocalVolumes
 
 REMOVALS_AT_A_TIME = 16
+DATA_ROOT_MODE = 0o710
+"""Others on the host reach no container's files, log, environment or volume, also not by set-user-id programs there."""
+PRIVATE_DIRECTORIES = ("agent", "containers", "images")
+"""Closed themselves, too, should an administrator have opened the directory above them."""
+_ENGINE_ID = re.compile(r"[0-9a-f]{32}")
 log = logging.getLogger("swarmd.worker")
 
 
@@ -63,6 +70,7 @@ class WorkerNode:
         self, options: WorkerOptions, events: EventLog, clock: Clock, chance: random.Random
     ) -> None:
         self._options, self._events = options, events
+        self._labels = options.labels
         self._clock, self._chance = clock, chance
         self._stack = contextlib.AsyncExitStack()
         self._netfilter = Netfilter()
@@ -92,13 +100,11 @@ class WorkerNode:
             Surroundings(clock=clock, events=events, new_id=new_name),
         )
         self._ports = PublishedPorts(self._netfilter, clock, self._network.renew)
-        self._facts = machine_facts(
-            self.describe(),
-            engine_id=f"{chance.getrandbits(128):032x}",
-            data_root=options.data_root,
-        )
+        self._engine_id = ""
 
     async def __aenter__(self) -> Self:
+        self._make_directories()
+        self._engine_id = self._same_engine_id()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._netfilter.close)
             stack.callback(self._network.close)
@@ -126,6 +132,27 @@ class WorkerNode:
         await self._network.teardown()
         log.info("no container is left: the host's network is as it was")
 
+    def _make_directories(self) -> None:
+        root = self._options.data_root
+        try:
+            root.mkdir(mode=DATA_ROOT_MODE, parents=True, exist_ok=True)
+            for name in PRIVATE_DIRECTORIES:
+                (root / name).mkdir(mode=DATA_ROOT_MODE, exist_ok=True)
+        except OSError as error:
+            raise SystemFailureError(f"cannot use {root}: {error.strerror or error}") from error
+
+    def _same_engine_id(self) -> str:
+        """The id that this engine has told since it was first started here."""
+        path = self._options.data_root / "engine-id"
+        try:
+            if path.exists() and _ENGINE_ID.fullmatch(known := path.read_text()):
+                return known
+            fresh = f"{self._chance.getrandbits(128):032x}"
+            replace_durably(path, fresh.encode())
+        except (OSError, UnicodeDecodeError) as error:
+            raise SystemFailureError(f"cannot keep {path}: {error}") from error
+        return fresh
+
     # ------------------------------------------------------------------------ for the API
 
     def routes(self) -> list[web.RouteDef]:
@@ -136,8 +163,11 @@ class WorkerNode:
         """What the engine is and has now."""
         states = [found.state for found in self._engine.all()]
         running = states.count(ContainerState.RUNNING)
+        machine = machine_facts(
+            self.describe(), engine_id=self._engine_id, data_root=self._options.data_root
+        )
         return replace(
-            self._facts,
+            machine,
             images=len(self._images.all()),
             containers_running=running,
             containers_stopped=len(states) - running,
@@ -156,7 +186,11 @@ class WorkerNode:
 
     def describe(self) -> NodeDescription:
         """What this machine is and has."""
-        return describe(self._options.version, self._options.labels)
+        return describe(self._options.version, self._labels)
+
+    def relabel(self, labels: Mapping[str, str]) -> None:
+        """From now on the engine has these labels; managers learn of it within ``session.DESCRIBE_SECONDS``."""
+        self._labels = labels
 
     async def addresses(self) -> Mapping[str, Sequence[str]]:
         """This machine's addresses by interface, the loopback and our own bridge left out."""
@@ -186,19 +220,29 @@ class WorkerNode:
         await Agent(node_id, connect, machine).run()
 
     async def forget_tasks(self) -> None:
-        """Removes every container that is a task's, and what was remembered of tasks; no agent may run."""
+        """Removes every container that is a task's, and what was remembered of tasks; no agent may run.
+
+        Raises:
+            SystemFailureError: some could not be removed; all others are gone, and nothing is remembered.
+        """
         await self._ports.sync([])
         places = asyncio.Semaphore(REMOVALS_AT_A_TIME)
+        failures: list[str] = []
 
         async def remove(container_id: str) -> None:
             async with places:
-                await self._engine.remove(container_id)
+                try:
+                    await self._engine.remove(container_id)
+                except (SwarmdError, OSError) as error:
+                    failures.append(f"{container_id[:12]}: {error}")
 
         async with asyncio.TaskGroup() as group:
             for found in self._engine.all():
                 if found.config.task_id:
                     group.create_task(remove(found.id))
         Memory(self._memory).clear()
+        if failures:
+            raise SystemFailureError(f"{len(failures)} containers cannot be removed: {failures[0]}")
 
     @property
     def _memory(self) -> Path:

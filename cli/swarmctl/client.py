@@ -119,13 +119,27 @@ class Client:
             raise CannotConnectError(
                 f"Cannot connect to swarmd at {self.host}: {error.strerror or error}. Is swarmd running?"
             ) from error
-        except (BrokenPipeError, ConnectionResetError):
-            response = (
-                connection.getresponse()
-            )  # swarmd refused the upload before its end, and said why
+        except OSError as error:
+            response = self._last_words(connection, error)
         if response.status >= http.client.BAD_REQUEST:
             raise ApiError(response.status, _message(response))
         return response
+
+    def _last_words(
+        self, connection: http.client.HTTPConnection, error: OSError
+    ) -> http.client.HTTPResponse:
+        """What swarmd said before it broke off: an upload may be refused before its end.
+
+        Raises:
+            CannotConnectError: it said nothing, as when it does not take our certificate, or we not its.
+        """
+        try:
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise CannotConnectError(
+                f"swarmd at {self.host} broke off the connection: {error}. "
+                "Over TCP it takes only clients with a certificate (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
+            ) from error
 
     def _connection(self) -> http.client.HTTPConnection:
         scheme, _, rest = self.host.partition("://")

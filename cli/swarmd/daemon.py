@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cli.swarmd.listeners import Listeners
@@ -21,6 +23,10 @@ from common.version import VERSION
 from manager.api import routes as cluster_routes
 from worker.node import WorkerNode, WorkerOptions
 
+STOP_SECONDS_MAX = 30.0
+"""Stopping in order takes at most this long; after it swarmd ends at once. Containers go on either way."""
+STOP_LATE_STATUS = 75
+"""EX_TEMPFAIL of sysexits(3)."""
 log = logging.getLogger("swarmd")
 
 
@@ -32,35 +38,44 @@ class Daemon:
         self._clock, self._chance = SystemClock(), system_chance()
         self._events = EventLog(self._clock)
         self._stop = asyncio.Event()
+        self._worker: WorkerNode | None = None
 
     async def run(self) -> None:
         """Starts everything, waits for SIGTERM or SIGINT, stops everything.
 
+        Should a part fail of itself, that ends the waiting (the part's task group cancels this task) and everything
+        is stopped: there is no half of a daemon.
+
         Raises:
             SwarmdError: something cannot be started; what was started is stopped again.
+            BaseExceptionGroup: what failed while it ran.
         """
         lock = PidFile(self._options.exec_root / "swarmd.pid")
         lock.take()
         try:
-            async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-                await self._start(stack, group)
-                log.info(
-                    "swarmd is ready",
-                    extra={"version": VERSION, "api": " ".join(self._options.listeners)},
-                )
-                await self._stop.wait()
-                log.info("swarmd stops")
-                await stack.aclose()
+            async with contextlib.AsyncExitStack() as stack:
+                self._listen_to_signals()
+                try:
+                    if await self._start(stack):
+                        log.info(
+                            "swarmd is ready",
+                            extra={"version": VERSION, "api": " ".join(self._options.listeners)},
+                        )
+                    await self._stop.wait()
+                finally:
+                    self._begin_to_stop()
         finally:
             lock.release()
 
-    async def _start(self, stack: contextlib.AsyncExitStack, group: asyncio.TaskGroup) -> None:
-        """Starts from the ground up; the stack stops in the opposite order."""
-        self._listen_to_signals()
+    async def _start(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Starts from the ground up; the stack stops in the opposite order. False: told to stop on the way."""
         options = self._options
         worker = await stack.enter_async_context(
             WorkerNode(_worker_options(options), self._events, self._clock, self._chance)
         )
+        self._worker = worker
+        if self._stop.is_set():
+            return False
         node = SwarmNode(
             Surroundings(
                 data_root=options.data_root,
@@ -71,8 +86,9 @@ class Daemon:
                 chance=self._chance,
             )
         )
-        await node.resume(group)
-        stack.push_async_callback(node.stop)
+        await stack.enter_async_context(node)
+        if self._stop.is_set():
+            return False
         routes = [
             *cluster_routes(node, worker, self._events, self._clock, self._chance),
             *worker.routes(),
@@ -80,8 +96,12 @@ class Daemon:
         listeners = Listeners(
             engine_application(routes, server=f"swarmd/{VERSION} (linux)"), options
         )
-        stack.push_async_callback(listeners.stop)
-        await listeners.start()
+        await stack.enter_async_context(listeners)
+        return True
+
+    def _begin_to_stop(self) -> None:
+        log.info("swarmd stops")
+        asyncio.get_running_loop().call_later(STOP_SECONDS_MAX, _end_at_once)
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -103,7 +123,19 @@ class Daemon:
                     extra={"setting": name.replace("_", "-")},
                 )
         set_up_logging(fresh.log_level)
-        log.info("settings reloaded", extra={"log_level": fresh.log_level})
+        if self._worker is not None:
+            self._worker.relabel(fresh.labels)
+        self._options = replace(self._options, log_level=fresh.log_level, label=fresh.label)
+        log.info(
+            "settings reloaded",
+            extra={"log_level": fresh.log_level, "label": ",".join(fresh.label)},
+        )
+
+
+def _end_at_once() -> None:
+    log.critical("stopping in order takes too long: swarmd ends at once")
+    logging.shutdown()
+    os._exit(STOP_LATE_STATUS)
 
 
 def _worker_options(options: Options) -> WorkerOptions:

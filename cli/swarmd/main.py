@@ -31,18 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(Daemon(options, given, path).run())
-    except SwarmdError as error:
-        _fail([error])
     except BaseExceptionGroup as group:
-        refused, other = group.split(SwarmdError)
-        if other is not None or refused is None:
-            raise
-        _fail(_flat(refused))
+        _fail(_flat(group))
+    except Exception as error:  # noqa: BLE001 - told in the log's own form
+        _fail([error])
 
 
 def _fail(reasons: Iterable[BaseException]) -> NoReturn:
-    for reason in reasons:
-        log.critical("swarmd cannot go on", extra={"reason": reason})
+    """Says why, the mistakes of our own with where they happened; the last line of the log is the reason."""
+    told = list(reasons)
+    for reason in told:
+        if not isinstance(reason, SwarmdError):
+            log.error("something failed that should not", exc_info=reason)
+    for reason in told:
+        log.critical("swarmd cannot go on", extra={"reason": str(reason) or type(reason).__name__})
     sys.exit(1)
 
 

@@ -35,6 +35,10 @@ class MembershipFile:
             return None
         except CodecError as error:
             raise SystemFailureError(f"{self._path} is damaged: {error}") from error
+        except OSError as error:
+            raise SystemFailureError(
+                f"cannot read {self._path}: {error.strerror or error}"
+            ) from error
 
     def write(self, membership: Membership) -> None:
         """Remembers it, on disk when this returns."""

@@ -7,13 +7,21 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from cli.swarmd.addresses import DEFAULT_SWARM_PORT, advertised
 from cli.swarmd.membership import Membership, MembershipFile
 from common.clock import Clock
-from common.errors import NotImplementedHereError, SwarmdError, UnavailableError
+from common.errors import (
+    NotImplementedHereError,
+    SwarmdError,
+    SystemFailureError,
+    UnavailableError,
+)
 from common.events import EventLog
 from common.ids import id_source
+from common.keeper import Keeper
 from common.model.cluster import DEFAULT_DATA_PATH_PORT, Cluster
 from common.model.node import (
     ManagerStatus,
@@ -58,13 +66,19 @@ class _Running:
 
 
 class SwarmNode:
-    """Implements ``manager.api.ports.SwarmNode``."""
+    """Implements ``manager.api.ports.SwarmNode``. An async context: entering goes on with the swarm that it is in.
+
+    What is on disk decides: the membership file is written last when a swarm is made and removed first when it is
+    left, so that a crash at any moment is followed by the one state or the other. Making and leaving go on to their
+    end when whoever asked is gone. Should manager or agent fail of itself, the task that entered is cancelled and
+    leaving raises why.
+    """
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._file = MembershipFile(around.data_root / "swarm" / "node")
         self._running: _Running | None = None
-        self._group: asyncio.TaskGroup | None = None
+        self._keeper = Keeper()
         self._changing = asyncio.Lock()
 
     # ------------------------------------------------------------------------ how it stands
@@ -94,24 +108,46 @@ class SwarmNode:
 
     # ------------------------------------------------------------------------ its life
 
-    async def resume(self, group: asyncio.TaskGroup) -> None:
-        """Goes on with the swarm that this node is in, if it is in one; its work belongs to ``group``.
+    async def __aenter__(self) -> Self:
+        """Goes on with the swarm that this node is in, if it is in one.
 
         Raises:
             SystemFailureError: the journal or the membership is damaged.
         """
-        self._group = group
+        await self._keeper.open()
+        try:
+            await self._resume()
+        except BaseException as error:
+            await self._keeper.close(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Stops the agent and the manager in order; containers go on."""
+        try:
+            await self._stop()
+        finally:
+            await self._keeper.close(error)
+
+    async def _resume(self) -> None:
         membership = self._file.read()
         if membership is None:
-            self._forget_swarm()  # what a crash in the middle of init or leave has left
-            await self._around.worker.forget_tasks()
+            await self._forget()  # what a crash in the middle of init or leave has left
             return
         manager = self._new_manager(membership.node_id)
-        await manager.start()
+        try:
+            await manager.start()
+        except BaseException:
+            await manager.close()
+            raise
         self._live(membership, manager)
 
-    async def stop(self) -> None:
-        """Stops the agent and the manager in order; containers go on."""
+    async def _stop(self) -> None:
         if self._running is not None:
             running, self._running = self._running, None
             running.life.cancel()
@@ -124,7 +160,11 @@ class SwarmNode:
             InvalidInputError: an address that this machine does not have, or several to choose from.
             UnavailableError: it is part of a swarm already.
             NotImplementedHereError: a new cluster is to be forced out of an old one.
+            SystemFailureError: the disk refused; nothing of the swarm is left.
         """
+        return await self._keeper.finish(self._init(request))
+
+    async def _init(self, request: InitRequest) -> str:
         async with self._changing:
             if request.force_new_cluster:
                 raise NotImplementedHereError("forcing a new cluster is not available yet")
@@ -134,6 +174,7 @@ class SwarmNode:
                     'Use "docker swarm leave" to leave this swarm and join another one.'
                 )
             address = advertised(request.advertise_addr, await self._around.addresses())
+            await self._forget()  # should a disk have refused to let an earlier swarm go
             new_id = id_source(self._around.chance)
             membership = Membership(node_id=new_id(), address=address)
             manager = self._new_manager(membership.node_id)
@@ -147,10 +188,11 @@ class SwarmNode:
                         ),
                     ]
                 )
-                self._file.write(membership)
+                self._remember(membership)
             except BaseException:
                 await manager.close()
-                self._forget_swarm()
+                self._file.remove()
+                self._forget_journal()
                 raise
             self._live(membership, manager)
             log.info("made a swarm", extra={"node": membership.node_id, "address": address})
@@ -161,16 +203,19 @@ class SwarmNode:
 
         Raises:
             UnavailableError: it is part of no swarm.
+            SystemFailureError: it has left, but something of it could not be taken away; the next start or swarm does.
         """
+        await self._keeper.finish(self._leave())
+
+    async def _leave(self) -> None:
         async with self._changing:
             if self._running is None:
                 raise UnavailableError("This node is not part of a swarm")
             node_id = self.node_id
-            await self.stop()
+            await self._stop()
             self._file.remove()
-            await self._around.worker.forget_tasks()
-            self._forget_swarm()
             log.info("left the swarm", extra={"node": node_id})
+            await self._forget()
 
     # ------------------------------------------------------------------------ how it does that
 
@@ -181,12 +226,31 @@ class SwarmNode:
     def _directory(self) -> Path:
         return self._around.data_root / "swarm" / "raft"
 
-    def _forget_swarm(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+    def _remember(self, membership: Membership) -> None:
+        try:
+            self._file.write(membership)
+        except OSError as error:
+            raise SystemFailureError(
+                f"cannot remember the new swarm on disk: {error.strerror or error}"
+            ) from error
+
+    async def _forget(self) -> None:
+        """Takes away what is left of a swarm that this node is not in: its tasks' containers and its journal."""
+        await self._around.worker.forget_tasks()
+        self._forget_journal()
+
+    def _forget_journal(self) -> None:
+        try:
+            shutil.rmtree(self._directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SystemFailureError(
+                f"cannot remove {self._directory}: {error.strerror or error}"
+            ) from error
 
     def _live(self, membership: Membership, manager: Manager) -> None:
-        assert self._group is not None, "resume comes first"  # noqa: S101 - our own mistake
-        life = self._group.create_task(self._life(membership.node_id, manager))
+        life = self._keeper.spawn(self._life(membership.node_id, manager))
         self._running = _Running(membership, manager, life)
 
     async def _life(self, node_id: str, manager: Manager) -> None:

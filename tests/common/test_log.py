@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from common.log import MAX_VALUE_CHARACTERS, LogfmtFormatter
+from common.log import MAX_VALUE_CHARACTERS, LogfmtFormatter, set_up_logging
 
 
 def line(message: str, **extra: object) -> str:
@@ -37,3 +37,22 @@ def test_writes(fields: dict[str, object], expected: str) -> None:
 
 def test_a_value_from_outside_cannot_flood_the_log() -> None:
     assert len(line("x" * 1_000_000)) < MAX_VALUE_CHARACTERS + 200
+
+
+def test_libraries_tell_of_warnings_only_whatever_levels_they_set_themselves() -> None:
+    stream, root = io.StringIO(), logging.getLogger()
+    before, level = root.handlers[:], root.level
+    noisy = logging.getLogger("pyroute2.netlink.core")
+    try:
+        set_up_logging("debug", stream)
+        noisy.setLevel(logging.DEBUG)
+        noisy.debug("every packet")
+        noisy.warning("something odd")
+        logging.getLogger("swarmd").debug("ours")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        noisy.setLevel(logging.NOTSET)
+    assert "every packet" not in stream.getvalue()
+    assert "something odd" in stream.getvalue()
+    assert "msg=ours" in stream.getvalue()

@@ -19,9 +19,9 @@ from common.errors import (
 )
 from common.events import EventLog
 from common.ids import IdSource
+from common.keeper import Keeper
 from worker.containers.feed import Feed
 from worker.containers.health_monitor import HealthMonitor
-from worker.containers.keeper import Keeper
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.logs import LogReader
 from worker.containers.record import (
