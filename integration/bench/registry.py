@@ -9,6 +9,7 @@ Bench = Callable[[], Iterator[Row]]
 """Yields each row as soon as it is measured."""
 
 MODULES: Mapping[str, str] = {
+    "service": "integration.bench.service",
     "scheduler": "integration.bench.scheduler",
 }
 """Modules with a function ``measure``, imported when they are to run."""
