@@ -8,7 +8,7 @@ from common.model.service import Replicated
 from common.model.task import Task
 from manager.orchestrator.at_rest import slot_of, sort_out
 from manager.orchestrator.restart import is_settled
-from manager.orchestrator.slots import Slot, slot_with, surplus
+from manager.orchestrator.slots import Slot, is_running, slot_with, standing, surplus
 from manager.orchestrator.tend import fill, remove, tend
 from manager.orchestrator.update import advance, is_under_way
 from manager.orchestrator.view import ServiceView
@@ -35,6 +35,12 @@ class _Slots:
     def __len__(self) -> int:
         return len(self.resting) + len(self.occupied)
 
+    def get(self, number: int) -> Slot:
+        """The slot of that number, which counts as a replica."""
+        if number in self.occupied:
+            return self.occupied[number]
+        return Slot(number=number, wanted=(self.resting[number],))
+
     def __contains__(self, number: int) -> bool:
         return number in self.resting or number in self.occupied
 
@@ -45,11 +51,11 @@ def decide(view: ServiceView, now: float, new_id: NewId) -> Verdict:
         return Verdict()
     slots = _slots(view)
     missing = view.service.spec.mode.replicas - len(slots)
-    surplus_slots = _surplus(slots, view.service.spec.mode.replicas) if missing < 0 else []
-    victims = surplus_slots[-REMOVED_PER_LOOK_MAX:]
+    excess = _excess(slots, view.service.spec.mode.replicas) if missing < 0 else []
+    victims = [slots.get(number) for number in excess[-REMOVED_PER_LOOK_MAX:]]
     filled = list(islice(_free(slots), min(max(missing, 0), CREATED_PER_LOOK_MAX)))
-    is_cut = missing > len(filled) or len(surplus_slots) > len(victims)
-    given_up = {slot.number for slot in surplus_slots}
+    is_cut = missing > len(filled) or len(excess) > len(victims)
+    given_up = set(excess)
     kept = [slot for number, slot in sorted(slots.occupied.items()) if number not in given_up]
     fills = [fill(slot, view, now, new_id) for slot in filled]
     tended = {slot.place: tend(slot, view, now, new_id) for slot in kept}
@@ -85,9 +91,11 @@ def _slots(view: ServiceView) -> _Slots:
     return _Slots(resting, occupied, dead)
 
 
-def _surplus(slots: _Slots, replicas: int) -> list[Slot]:
-    resting = (slot_with([task], number=number) for number, task in slots.resting.items())
-    return surplus((*resting, *slots.occupied.values()), replicas)
+def _excess(slots: _Slots, replicas: int) -> list[int]:
+    resting = (
+        (not is_running(task), number, task.node_id) for number, task in slots.resting.items()
+    )
+    return surplus((*resting, *map(standing, slots.occupied.values())), replicas)
 
 
 def _free(slots: _Slots) -> Iterator[Slot]:

@@ -100,22 +100,32 @@ def slot_with(tasks: list[Task], *, number: int = 0, node_id: str = "") -> Slot:
     return Slot(number=number, node_id=node_id, wanted=wanted, past=past)
 
 
-def surplus(slots: Iterable[Slot], replicas: int) -> list[Slot]:
-    """The slots to give up so that ``replicas`` remain.
+Standing = tuple[bool, int, str]
+"""How a slot stands when some have to go: whether nothing runs in it, its number, and its node if that is one."""
+
+
+def standing(slot: Slot) -> Standing:
+    """How the slot stands beside others."""
+    newest = slot.newest
+    node_id = newest.node_id if newest and len(slot.wanted) <= 1 else ""
+    return not _runs(slot), slot.number, node_id
+
+
+def surplus(standings: Iterable[Standing], replicas: int) -> list[int]:
+    """The numbers of the slots to give up so that ``replicas`` remain; the last of them is the first to go.
 
     The nodes with the most copies lose first, a slot that does not run before one that does, a higher number
-    before a lower one.
+    before a lower one. A slot goes before all of those while it is undecided where it is.
     """
     copies: dict[str, int] = {}
-    ranked: list[tuple[float, bool, int, Slot]] = []
-    for slot in sorted(slots, key=lambda slot: (not _runs(slot), slot.number)):
-        nth_copy = float("inf")  # undecided where it is, or two tasks at a time: the first to go
-        newest = slot.newest
-        if newest and newest.node_id and len(slot.wanted) <= 1:
-            nth_copy = copies[newest.node_id] = copies.get(newest.node_id, 0) + 1
-        ranked.append((nth_copy, not _runs(slot), slot.number, slot))
-    ranked.sort(key=lambda rank: rank[:3])
-    return [rank[3] for rank in ranked[replicas:]]
+    ranked: list[tuple[float, bool, int]] = []
+    for is_idle, number, node_id in sorted(standings):
+        nth_copy = float("inf")
+        if node_id:
+            nth_copy = copies[node_id] = copies.get(node_id, 0) + 1
+        ranked.append((nth_copy, is_idle, number))
+    ranked.sort()
+    return [number for _, _, number in ranked[replicas:]]
 
 
 def _runs(slot: Slot) -> bool:

@@ -1,7 +1,7 @@
 import pytest
 
 from common.model.task import Task, TaskState
-from manager.orchestrator.slots import by_number, surplus
+from manager.orchestrator.slots import by_number, standing, surplus
 from tests.support.builders import task
 
 S = TaskState
@@ -30,7 +30,8 @@ CASES: dict[str, tuple[list[Task], int, set[int]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_surplus(case: str) -> None:
     tasks, replicas, expected = CASES[case]
-    assert expected == {slot.number for slot in surplus(by_number(tasks).values(), replicas)}
+    slots = by_number(tasks).values()
+    assert expected == set(surplus(map(standing, slots), replicas))
 
 
 def test_tasks_to_be_removed_belong_to_no_slot() -> None:
