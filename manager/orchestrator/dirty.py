@@ -1,13 +1,16 @@
 """Whether a task still is as its service says."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from common.constraints import node_satisfies, parse_constraints
 from common.model.endpoint import EndpointSpec
 from common.model.node import Node
 from common.model.service import Service
-from common.model.task import Task, TaskState
+from common.model.task import Task, TaskSpec, TaskState
 
+COMPARED_MAX = 1024
+"""Pairs of specs whose comparison is remembered."""
 _NO_ENDPOINT = EndpointSpec()
 
 
@@ -19,11 +22,34 @@ def is_dirty(task: Task, service: Service, node: Node | None) -> bool:
     if task.spec_version == service.spec_version:
         return False
     template = service.spec.task_template
-    if task.spec is not template and task.spec != template:
-        same_but_for_placement = replace(task.spec, placement=template.placement) == template
-        if not (same_but_for_placement and node is not None and satisfies_placement(service, node)):
+    if not _are_equal(task.spec, template):
+        is_kin = _differ_in_placement_only(task.spec, template)
+        if not (is_kin and node is not None and satisfies_placement(service, node)):
             return True
     return task.status.state >= TaskState.PENDING and task.ports != service.endpoint.ports
+
+
+class _Compared:
+    """Remembers what comparing two specs gave: the tasks of a service share a few, which are compared over and over."""
+
+    def __init__(self, compare: Callable[[TaskSpec, TaskSpec], bool]) -> None:
+        self._compare = compare
+        self._known: dict[tuple[int, int], tuple[TaskSpec, TaskSpec, bool]] = {}
+
+    def __call__(self, one: TaskSpec, other: TaskSpec) -> bool:
+        key = id(one), id(other)
+        known = self._known.get(key)  # it holds both, so that no id is another's meanwhile
+        if known is None:
+            if len(self._known) >= COMPARED_MAX:
+                self._known.clear()
+            known = self._known[key] = (one, other, self._compare(one, other))
+        return known[2]
+
+
+_are_equal = _Compared(lambda one, other: one == other)
+_differ_in_placement_only = _Compared(
+    lambda one, other: replace(one, placement=other.placement) == other
+)
 
 
 def satisfies_placement(service: Service, node: Node) -> bool:

@@ -6,6 +6,7 @@ spec version beside an older one. So an update goes on after a change of leader 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 
 from common.model.policies import FailureAction, UpdateOrder
 from common.model.service import Service, UpdateState, UpdateStatus
@@ -17,6 +18,9 @@ from manager.orchestrator.tend import fill, stop_and_fill
 from manager.orchestrator.view import ServiceView
 from manager.store.changes import Change, Update
 from manager.store.verdict import NewId, Verdict, soonest
+
+TAKEN_PER_LOOK_MAX = 500
+"""Slots that an update comes to in one look, so that a look stays short; the next look follows at once."""
 
 _NOTHING = Verdict()
 _PAUSED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
@@ -208,7 +212,7 @@ def _next_slots(
     now: float,
     new_id: NewId,
 ) -> Verdict:
-    """Starts on as many slots as the parallelism leaves room for; those that do not run first, then by number."""
+    """Starts on as many slots as the parallelism leaves room for; those that do not run come first."""
     config = config_of(view.service)
     free_at = [
         None if reached.arrived_at is None else reached.arrived_at + config.delay_seconds
@@ -218,10 +222,11 @@ def _next_slots(
     free = (
         len(progress.waiting) if config.parallelism == 0 else max(0, config.parallelism - occupied)
     )
-    order = sorted(
-        progress.waiting, key=lambda slot: (any(map(is_running, slot.wanted)), slot.place)
+    chosen = nsmallest(
+        min(free, TAKEN_PER_LOOK_MAX),
+        (slot for slot in progress.waiting if slot.place not in busy),
+        key=_urgency,
     )
-    chosen = [slot for slot in order if slot.place not in busy][:free]
     verdicts = [_take(slot, config.order, view, now, new_id) for slot in chosen]
     is_held_up = len(chosen) < min(free, len(progress.waiting))
     later = [at for at in free_at if at is not None and at > now]
@@ -233,6 +238,10 @@ def _next_slots(
             now if is_held_up else None,
         ),
     )
+
+
+def _urgency(slot: Slot) -> tuple[bool, tuple[int, str]]:
+    return any(map(is_running, slot.wanted)), slot.place
 
 
 def _take(slot: Slot, order: UpdateOrder, view: ServiceView, now: float, new_id: NewId) -> Verdict:
