@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from common.errors import SystemFailureError
+from common.files import replace_durably, sync_directory
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
@@ -92,17 +93,7 @@ def open_or_create(path: Path, header: bytes) -> DiskFile:
 
 def _create(path: Path, header: bytes) -> None:
     _make_directory(path.parent)
-    unfinished = path.with_name(f"{path.name}.new")
-    descriptor = os.open(
-        unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE
-    )
-    try:
-        DiskFile(descriptor, str(unfinished)).append(header)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    unfinished.rename(path)
-    _sync_directory(path.parent)
+    replace_durably(path, header, mode=FILE_MODE)
 
 
 def _make_directory(path: Path) -> None:
@@ -110,12 +101,4 @@ def _make_directory(path: Path) -> None:
     if not path.is_dir():
         _make_directory(path.parent)
         path.mkdir(mode=DIRECTORY_MODE)
-        _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(path.parent)
