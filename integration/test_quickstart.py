@@ -30,9 +30,9 @@ def picture() -> Mapping[str, object]:
         "routes": sorted(run("ip", "route", "show", "table", "all").stdout.splitlines()),
         "rules": sorted(run("ip", "rule").stdout.splitlines()),
         "ruleset": run("nft", "list", "ruleset").stdout,
-        "mounts": sorted(Path("/proc/mounts").read_text().splitlines()),
+        "mounts": sorted(filter(_is_no_tests, Path("/proc/mounts").read_text().splitlines())),
         "cgroups": sorted(
-            str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()
+            str(path) for path in Path("/sys/fs/cgroup").glob("*/swarmd") if path.is_dir()
         ),
         "sysctls": dict(_sysctls()),
     }
