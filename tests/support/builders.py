@@ -90,7 +90,7 @@ def service(
     )
 
 
-def updated(old: Service, *, image: str = "web:2", version: int = 20, **fields: Any) -> Service:
+def updated(old: Service, *, image: str = "web:2", version: int = 20) -> Service:
     """The service after its user changed the image."""
     spec = replace(old.spec, task_template=template(image))
     return replace(
@@ -101,7 +101,6 @@ def updated(old: Service, *, image: str = "web:2", version: int = 20, **fields: 
         version=version,
         spec_version=version,
         update_status=None,
-        **fields,
     )
 
 
