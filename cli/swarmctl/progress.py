@@ -28,6 +28,12 @@ def wait_for_convergence(
     screen = None if quiet else _Screen()
     try:
         _follow(client, service_id, screen, rollback_asked=rollback_asked)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Operation continuing in background.\nUse `swarmctl service ps {service_id}` to check progress.",
+            err=True,
+        )
+        raise
     finally:
         if screen is not None:
             screen.close()

@@ -102,6 +102,12 @@ def _spec(make: Callable[[], service_flags.Spec]) -> service_flags.Spec:
 @click.option("--replicas", type=click.IntRange(min=0), help="number of tasks (1)")
 @click.option("--max-concurrent", type=click.IntRange(min=0), help="jobs: tasks at a time")
 @click.option("--env-file", multiple=True, type=click.File(), help="a file of NAME=value lines")
+@click.option(
+    "--no-resolve-image",
+    is_flag=True,
+    expose_value=False,
+    help="ask no registry (none is ever asked)",
+)
 @click.option("-d", "--detach", is_flag=True, help="do not wait until it has converged")
 @click.option("-q", "--quiet", is_flag=True, help="wait without showing progress")
 def create(
@@ -136,6 +142,12 @@ def create(
     "--force", is_flag=True, default=None, help="replace its tasks though nothing changed"
 )
 @click.option("--rollback", is_flag=True, help="return to the former spec")
+@click.option(
+    "--no-resolve-image",
+    is_flag=True,
+    expose_value=False,
+    help="ask no registry (none is ever asked)",
+)
 @click.option("-d", "--detach", is_flag=True, help="do not wait until it has converged")
 @click.option("-q", "--quiet", is_flag=True, help="wait without showing progress")
 def update(service: str, *, rollback: bool, detach: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401
