@@ -47,6 +47,19 @@ def test_modules_have_names_that_say_something() -> None:
     assert [name(path) for path in SOURCES if path.stem in NAMES_THAT_SAY_NOTHING] == []
 
 
+def test_every_package_with_decisions_explains_itself() -> None:
+    packages = ["manager", "manager/api", "manager/raft", "manager/store", "manager/orchestrator"]
+    packages += [
+        "manager/scheduler",
+        "manager/dispatcher",
+        "worker",
+        "worker/agent",
+        "worker/runtime",
+    ]
+    packages += ["worker/images", "worker/containers", "worker/network", "worker/balancer"]
+    assert [name for name in packages if not (ROOT / name / "README.md").is_file()] == []
+
+
 def test_nothing_names_a_place_of_some_machine() -> None:
     home = re.compile(r"/(home|Users)/\w|/root/\.|/tmp/(wt|venv)\b")
     texts = [
