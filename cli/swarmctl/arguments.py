@@ -44,11 +44,41 @@ def size(text: str) -> int:
     return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
 
 
+def swap(text: str) -> int:
+    """Swap in bytes; -1 is unlimited."""
+    return -1 if text == "-1" else size(text)
+
+
+def whole(text: str) -> int:
+    """A whole number, negative ones too."""
+    if not re.fullmatch(r"[+-]?\d{1,19}", text):
+        raise ValueError(f"invalid number {text!r}: use a whole number")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number that is not negative."""
+    if whole(text) < 0:
+        raise ValueError(f"invalid number {text!r}: cannot be negative")
+    return whole(text)
+
+
+def ratio(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"invalid ratio {text!r}: use a number from 0 to 1") from None
+    if not 0 <= number <= 1:
+        raise ValueError(f"invalid ratio {text!r}: use a number from 0 to 1")
+    return number
+
+
 def cpus(text: str) -> int:
     """A decimal number of CPUs in billionths."""
     try:
         nano = round(float(text) * NANO)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"invalid number of CPUs {text!r}: use a decimal number, as 0.5") from None
     if nano < 0:
         raise ValueError(f"invalid number of CPUs {text!r}: cannot be negative")
@@ -189,6 +219,12 @@ def mount(text: str) -> dict[str, Any]:
     return result
 
 
+def _octal(text: str) -> int:
+    if not re.fullmatch(r"[0-7]{1,5}", text):
+        raise ValueError(f"invalid mode {text!r}: use an octal number, as 1777")
+    return int(text, 8)
+
+
 _MOUNT_PATHS: dict[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
     "type": (("Type",), str),
     "source": (("Source",), str),
@@ -201,7 +237,7 @@ _MOUNT_PATHS: dict[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
     "volume-driver": (("VolumeOptions", "DriverConfig", "Name"), str),
     "volume-subpath": (("VolumeOptions", "Subpath"), str),
     "tmpfs-size": (("TmpfsOptions", "SizeBytes"), size),
-    "tmpfs-mode": (("TmpfsOptions", "Mode"), lambda text: int(text, 8)),
+    "tmpfs-mode": (("TmpfsOptions", "Mode"), _octal),
 }
 _MOUNT_FLAGS = {
     "readonly": ("ReadOnly",),

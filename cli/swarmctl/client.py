@@ -5,6 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +15,12 @@ DEFAULT_HOST = "unix:///run/swarmd/swarmd.sock"
 CONNECT_TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 64 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+MAX_SHOWN_BYTES = 60
+PLAIN_PORT, TLS_PORT = 2375, 2376
+_CUT_OFF = "swarmd at {} broke off the connection in the middle of its answer"
+_NO_CERTIFICATE = (
+    ". Over TCP it takes only clients with a certificate (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
+)
 
 
 class ApiError(Exception):
@@ -26,6 +33,10 @@ class ApiError(Exception):
 
 class CannotConnectError(Exception):
     """There is no swarmd where we looked."""
+
+
+class LostConnectionError(CannotConnectError):
+    """swarmd went away while we talked to it, or what is there does not talk as it does."""
 
 
 def current_client() -> "Client":
@@ -42,16 +53,15 @@ def chosen_host(flag: str | None, environment: Mapping[str, str]) -> str:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float | None) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=CONNECT_TIMEOUT_SECONDS)
-        self._path, self._after = path, timeout
+        self._path = path
 
     @override
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_TIMEOUT_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-        self.sock.settimeout(self._after)
 
 
 class Client:
@@ -75,90 +85,141 @@ class Client:
 
     def stream(self, path: str, **query: str) -> Iterator[bytes]:
         """The bytes of a GET as they come, for as long as they come."""
-        yield from _chunks(self._call("GET", path, query))
+        with self._answer("GET", path, query) as response:
+            yield from self._chunks(response)
 
     def upload(self, path: str, file: IO[bytes], **query: str) -> Iterator[bytes]:
         """Sends a file as the body of a POST; yields the answer as it comes."""
         headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
         chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
-        yield from _chunks(self._call("POST", path, query, chunks, headers))
+        with self._answer("POST", path, query, chunks, headers) as response:
+            yield from self._chunks(response)
 
     def _json(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401
         data = None if body is None else json.dumps(body).encode()
-        text = self._call(
-            method, path, query, data, {"Content-Type": "application/json"} if data else {}
-        ).read()
-        return json.loads(text) if text.strip() else None
+        headers = {"Content-Type": "application/json"} if data else {}
+        with self._answer(method, path, query, data, headers) as response:
+            text = b"".join(self._chunks(response))
+        try:
+            return json.loads(text) if text.strip() else None
+        except ValueError:
+            raise LostConnectionError(
+                f"What answers at {self.host} is no swarmd: {text[:MAX_SHOWN_BYTES]!r}"
+            ) from None
 
-    def _call(
+    @contextmanager
+    def _answer(
         self,
         method: str,
         path: str,
         query: Mapping[str, str],
         body: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> http.client.HTTPResponse:
-        target = quote(path) + (f"?{urlencode(query)}" if query else "")
-        connection = self._connection()
-        try:
-            connection.request(
-                method,
-                target,
-                body,
-                dict(headers or {}),
-                encode_chunked=not isinstance(body, (bytes, type(None))),
-            )
-            response = connection.getresponse()
-        except (
-            FileNotFoundError,
-            ConnectionRefusedError,
-            PermissionError,
-            TimeoutError,
-            socket.gaierror,
-        ) as error:
-            raise CannotConnectError(
-                f"Cannot connect to swarmd at {self.host}: {error.strerror or error}. Is swarmd running?"
-            ) from error
-        except OSError as error:
-            response = self._last_words(connection, error)
-        if response.status >= http.client.BAD_REQUEST:
-            raise ApiError(response.status, _message(response))
-        return response
-
-    def _last_words(
-        self, connection: http.client.HTTPConnection, error: OSError
-    ) -> http.client.HTTPResponse:
-        """What swarmd said before it broke off: an upload may be refused before its end.
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Sends a request; the connection lasts as long as the context.
 
         Raises:
-            CannotConnectError: it said nothing, as when it does not take our certificate, or we not its.
+            ApiError: swarmd refuses.
+            CannotConnectError: there is nobody, or it does not answer.
         """
+        target = quote(path) + (f"?{urlencode(query)}" if query else "")
+        connection = self._connected()
+        try:
+            broken = _send(connection, method, target, body, headers or {})
+            response = self._response(connection, broken)
+            if response.status >= http.client.BAD_REQUEST:
+                raise ApiError(response.status, _message(response))
+            yield response
+        finally:
+            connection.close()
+
+    def _response(
+        self, connection: http.client.HTTPConnection, broken: OSError | None
+    ) -> http.client.HTTPResponse:
         try:
             return connection.getresponse()
-        except (OSError, http.client.HTTPException):
-            raise CannotConnectError(
-                f"swarmd at {self.host} broke off the connection: {error}. "
-                "Over TCP it takes only clients with a certificate (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
+        except (OSError, http.client.HTTPException) as error:
+            reason = broken or str(error) or type(error).__name__
+            hint = _NO_CERTIFICATE if self.host.startswith("tcp://") else ""
+            raise LostConnectionError(
+                f"swarmd at {self.host} broke off the connection: {reason}{hint}"
             ) from error
+
+    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while chunk := response.read1(CHUNK_BYTES):
+                yield chunk
+        except (OSError, http.client.HTTPException) as error:
+            raise LostConnectionError(_CUT_OFF.format(self.host)) from error
+        if response.length:
+            raise LostConnectionError(_CUT_OFF.format(self.host))
+
+    def _connected(self) -> http.client.HTTPConnection:
+        try:
+            connection = self._connection()
+        except OSError as error:  # a certificate that is not there, or is none
+            raise CannotConnectError(
+                f"Cannot use the certificates for {self.host}: {error}"
+            ) from error
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise CannotConnectError(
+                f"Cannot connect to swarmd at {self.host}: {reason}. Is swarmd running?"
+            ) from error
+        connection.sock.settimeout(None)  # an answer may take as long as what it is about
+        return connection
 
     def _connection(self) -> http.client.HTTPConnection:
         scheme, _, rest = self.host.partition("://")
-        if scheme == "unix":
-            return _UnixConnection(rest, timeout=None)
+        if scheme == "unix" and rest:
+            return _UnixConnection(rest)
         if scheme != "tcp" or not rest:
             raise CannotConnectError(
                 f"invalid host {self.host!r}: use unix:///path or tcp://address:port"
             )
-        if not self._environment.get("DOCKER_TLS_VERIFY") and not self._environment.get(
-            "DOCKER_CERT_PATH"
-        ):
-            return http.client.HTTPConnection(rest)
+        name, port = _name_and_port(rest)
+        directory = self._environment.get("DOCKER_CERT_PATH")
+        if not directory and not self._environment.get("DOCKER_TLS_VERIFY"):
+            return http.client.HTTPConnection(
+                name, port or PLAIN_PORT, timeout=CONNECT_TIMEOUT_SECONDS
+            )
         import ssl  # noqa: PLC0415 - slow to load, rarely needed
 
-        directory = self._environment.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")  # noqa: PTH111
+        directory = directory or os.path.expanduser("~/.docker")  # noqa: PTH111
         context = ssl.create_default_context(cafile=f"{directory}/ca.pem")
         context.load_cert_chain(f"{directory}/cert.pem", f"{directory}/key.pem")
-        return http.client.HTTPSConnection(rest, context=context)
+        return http.client.HTTPSConnection(
+            name, port or TLS_PORT, context=context, timeout=CONNECT_TIMEOUT_SECONDS
+        )
+
+
+def _send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    body: bytes | Iterator[bytes] | None,
+    headers: Mapping[str, str],
+) -> OSError | None:
+    """Sends a request; gives the error when it is not taken to its end: the answer, if any, says why."""
+    chunked = not isinstance(body, (bytes, type(None)))
+    headers = {"Connection": "close", **headers}
+    try:
+        connection.request(method, target, body, headers, encode_chunked=chunked)
+    except ConnectionError as error:
+        return error
+    return None
+
+
+def _name_and_port(text: str) -> tuple[str, int | None]:
+    name, colon, port = text.rstrip("/").rpartition(":")
+    if not colon or text.rstrip("/").endswith("]"):
+        return text.rstrip("/").strip("[]"), None
+    if not port.isdigit():
+        raise CannotConnectError(f"invalid port {port!r} of tcp://{text}")
+    return name.strip("[]"), int(port)
 
 
 def _message(response: http.client.HTTPResponse) -> str:
@@ -167,8 +228,3 @@ def _message(response: http.client.HTTPResponse) -> str:
         return str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         return text.strip() or f"{response.status} {response.reason}"
-
-
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while chunk := response.read1(CHUNK_BYTES):
-        yield chunk

@@ -7,6 +7,7 @@ import click
 from typing_extensions import override
 
 from cli.swarmctl.client import ApiError, CannotConnectError, Client, chosen_host
+from cli.swarmctl.command_line import Group
 
 COMMANDS = {
     "container": "Look at containers of this node",
@@ -21,7 +22,7 @@ COMMANDS = {
 """Name and one line of help; the module of the same name in ``cli.swarmctl.commands`` holds ``command``."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands' modules are imported only when they are named."""
 
     @override
@@ -80,6 +81,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # of a file that was named
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ def now() -> float:
     return time.time()
 
 
-def monotonic() -> float:
-    """Seconds that never go back."""
-    return time.monotonic()
+class Stopwatch:
+    """Measures and waits; tests wait without waiting."""
 
+    def read(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
 
-def sleep(seconds: float) -> None:
-    """Waits."""
-    time.sleep(seconds)
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)

@@ -53,6 +53,18 @@ class Collection:
     """Whether one text reads to several items (a range of ports)."""
 
 
+METAVARS: dict[Callable[[str], Any], str] = {
+    arguments.duration: "DURATION",
+    arguments.size: "BYTES",
+    arguments.swap: "BYTES",
+    arguments.cpus: "DECIMAL",
+    arguments.ratio: "RATIO",
+    arguments.whole: "NUMBER",
+    arguments.count: "NUMBER",
+}
+"""What ``--help`` shows for a flag's value, by how it is read."""
+
+
 def _rollout(prefix: str, section: str, noun: str) -> tuple[Setting, ...]:
     def setting(
         name: str, key: str, read: Callable[[str], Any], text: str, *choices: str
@@ -67,7 +79,7 @@ def _rollout(prefix: str, section: str, noun: str) -> tuple[Setting, ...]:
 
     actions = ("pause", "continue", "rollback") if prefix == "update" else ("pause", "continue")
     return (
-        setting("parallelism", "Parallelism", int, "tasks at a time; 0 is all at once"),
+        setting("parallelism", "Parallelism", arguments.count, "tasks at a time; 0 is all at once"),
         setting("delay", "Delay", arguments.duration, "pause between tasks"),
         setting(
             "monitor",
@@ -76,7 +88,9 @@ def _rollout(prefix: str, section: str, noun: str) -> tuple[Setting, ...]:
             "how long a task that ends counts as a failure",
         ),
         setting("failure-action", "FailureAction", str, "what to do when it fails", *actions),
-        setting("max-failure-ratio", "MaxFailureRatio", float, "failed part that is tolerated"),
+        setting(
+            "max-failure-ratio", "MaxFailureRatio", arguments.ratio, "failed part that is tolerated"
+        ),
         setting(
             "order",
             "Order",
@@ -133,7 +147,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         flag="oom-score-adj",
         path=(*_CONTAINER, "OomScoreAdj"),
-        read=int,
+        read=arguments.count,
         help="preference of the OOM killer",
     ),
     Setting(
@@ -146,7 +160,10 @@ SETTINGS: tuple[Setting, ...] = (
         help="most memory, as 64m",
     ),
     Setting(
-        flag="limit-pids", path=(*_LIMITS, "Pids"), read=int, help="most processes; 0 is unlimited"
+        flag="limit-pids",
+        path=(*_LIMITS, "Pids"),
+        read=arguments.count,
+        help="most processes; 0 is unlimited",
     ),
     Setting(
         flag="reserve-cpu",
@@ -169,7 +186,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         flag="memory-swappiness",
         path=(*_TASK, "Resources", "MemorySwappiness"),
-        read=int,
+        read=arguments.count,
         help="0 to 100",
     ),
     Setting(
@@ -187,7 +204,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         flag="restart-max-attempts",
         path=(*_RESTART, "MaxAttempts"),
-        read=int,
+        read=arguments.count,
         help="how often before giving up",
     ),
     Setting(
@@ -199,7 +216,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         flag="replicas-max-per-node",
         path=(*_PLACEMENT, "MaxReplicas"),
-        read=int,
+        read=arguments.count,
         help="0 is unlimited",
     ),
     Setting(
@@ -230,7 +247,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         flag="health-retries",
         path=(*_HEALTH, "Retries"),
-        read=int,
+        read=arguments.count,
         help="failures until unhealthy (3)",
     ),
     Setting(
@@ -431,7 +448,7 @@ def _apply_settings(spec: Spec, given: Mapping[str, Any]) -> None:
                 continue
             is_value = setting.is_switch and setting.read is str
             _section(spec, setting.path)[setting.path[-1]] = (
-                value if is_value else setting.read(str(value))
+                value if is_value else _read(setting.flag, setting.read, str(value))
             )
     for section in ("UpdateConfig", "RollbackConfig"):
         if section in spec:  # as docker: what is left unsaid would be 0, all at once
@@ -449,8 +466,15 @@ def _section(spec: Spec, path: tuple[str, ...]) -> dict[str, Any]:
     return section
 
 
+def _read(flag: str, read: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401 - the flag's own type
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"--{flag}: {error}") from None
+
+
 def _items(collection: Collection, texts: Sequence[str]) -> list[Any]:
-    read = [collection.read(text) for text in texts]
+    read = [_read(collection.flag, collection.read, text) for text in texts]
     return [item for items in read for item in items] if collection.many else read
 
 
@@ -477,5 +501,6 @@ def _remove(spec: Spec, collection: Collection, texts: Sequence[str]) -> None:
             key: value for key, value in (section.get(name) or {}).items() if key not in texts
         }
         return
-    gone = [collection.remove_key(text) if collection.remove_key else text for text in texts]
+    stands_for = collection.remove_key or str
+    gone = [_read(f"{collection.flag}-rm", stands_for, text) for text in texts]
     section[name] = [item for item in section.get(name) or [] if collection.key(item) not in gone]

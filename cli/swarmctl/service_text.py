@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from cli.swarmctl.shown import span
+from cli.swarmctl.shown import ago, go_duration
 
 _NANO = 1e9
 
 
-def pretty_service(service: dict[str, Any]) -> str:
-    """A service in readable text."""
-    return "\n".join(_lines(service))
+def pretty_service(service: dict[str, Any], now: float) -> str:
+    """A service in readable text; ``now`` is what ages are counted to."""
+    return "\n".join(_lines(service, now))
 
 
-def _lines(service: dict[str, Any]) -> Iterator[str]:
+def _lines(service: dict[str, Any], now: float) -> Iterator[str]:
     spec = service["Spec"]
     container = spec["TaskTemplate"].get("ContainerSpec", {})
     mode, settings = next(iter(spec["Mode"].items()))
@@ -23,7 +23,7 @@ def _lines(service: dict[str, Any]) -> Iterator[str]:
     yield f"Service Mode:\t{mode}"
     if mode == "Replicated":
         yield f" Replicas:\t{settings.get('Replicas', 1)}"
-    yield from _update_status(service.get("UpdateStatus") or {})
+    yield from _update_status(service.get("UpdateStatus") or {}, now)
     yield from _placement(spec["TaskTemplate"].get("Placement") or {})
     yield from _rollout("UpdateConfig:", spec.get("UpdateConfig"))
     yield from _rollout("RollbackConfig:", spec.get("RollbackConfig"))
@@ -58,13 +58,13 @@ def _pairs(title: str, items: dict[str, str] | None) -> Iterator[str]:
         yield from (f" {key}={value}" for key, value in sorted(items.items()))
 
 
-def _update_status(status: dict[str, Any]) -> Iterator[str]:
+def _update_status(status: dict[str, Any], now: float) -> Iterator[str]:
     if status:
         yield "UpdateStatus:"
         yield f" State:\t\t{status.get('State', '')}"
-        yield f" Started:\t{status.get('StartedAt', '')}"
-        if status.get("CompletedAt"):
-            yield f" Completed:\t{status['CompletedAt']}"
+        for key, title in (("StartedAt", "Started:"), ("CompletedAt", "Completed:")):
+            if status.get(key):
+                yield f" {title}\t{ago(status[key], now)}"
         yield f" Message:\t{status.get('Message', '')}"
 
 
@@ -82,12 +82,13 @@ def _rollout(title: str, config: dict[str, Any] | None) -> Iterator[str]:
         yield title
         yield f" Parallelism:\t{config.get('Parallelism', 1)}"
         if config.get("Delay"):
-            yield f" Delay:\t\t{span(config['Delay'] / _NANO)}"
+            yield f" Delay:\t\t{go_duration(config['Delay'])}"
         yield f" On failure:\t{config.get('FailureAction', 'pause')}"
         if config.get("Monitor"):
-            yield f" Monitoring Period: {span(config['Monitor'] / _NANO)}"
-        yield f" Max failure ratio: {config.get('MaxFailureRatio', 0)}"
-        yield f" Update order:      {config.get('Order', 'stop-first')}"
+            yield f" Monitoring Period: {go_duration(config['Monitor'])}"
+        yield f" Max failure ratio: {config.get('MaxFailureRatio', 0):g}"
+        order = "Update order:" if title == "UpdateConfig:" else "Rollback order:"
+        yield f" {order:<18} {config.get('Order', 'stop-first')}"
 
 
 def _mounts(mounts: list[dict[str, Any]]) -> Iterator[str]:

@@ -1,5 +1,7 @@
-"""Small texts that several commands show: ages, states, ports, short ids. Pure."""
+"""Small texts that several commands show: ages, states, ports, short ids. Pure but for the time zone."""
 
+import re
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +14,7 @@ _STEPS = (
     (14 * 86400, 86400, "day"),
 )
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+_NANO = 10**9
 _WEEK, _MONTH, _YEAR = 7 * 86400, 30 * 86400, 365 * 86400
 
 
@@ -52,12 +55,30 @@ def span(seconds: float) -> str:
     )
 
 
-def size(count: float) -> str:
-    """A size in docker's words ("1.2MB"), in powers of 1000."""
+def size(count: float, digits: int = 4) -> str:
+    """A size in docker's words ("1.983MB"), in powers of 1000."""
     step = 0
-    while count >= 1000 and step < len(_SIZES) - 1:  # noqa: PLR2004 - SI
+    while float(f"{count:.{digits}g}") >= 1000 and step < len(_SIZES) - 1:  # noqa: PLR2004 - SI
         count, step = count / 1000, step + 1
-    return f"{count:.4g}{_SIZES[step]}" if step < 3 else f"{count:.3g}{_SIZES[step]}"  # noqa: PLR2004
+    return f"{count:.{digits}g}{_SIZES[step]}"
+
+
+def go_duration(nanoseconds: int) -> str:
+    """A duration as Go prints it: "1h30m0s", "1.5s", "500ms"."""
+    if nanoseconds < _NANO:
+        for unit, name in ((10**6, "ms"), (10**3, "µs")):
+            if nanoseconds >= unit:
+                return f"{nanoseconds / unit:.10g}{name}"
+        return f"{nanoseconds}ns" if nanoseconds else "0s"
+    minutes, rest = divmod(nanoseconds, 60 * _NANO)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest / _NANO:.12g}s"
+    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}" if minutes else text
+
+
+def moment(seconds: float) -> str:
+    """A moment as Go prints it ("2026-11-24 09:24:49 +0000 UTC"), in the time zone of this process."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
 
 
 def ports(items: Iterable[Mapping[str, Any]], mode: str = "ingress") -> str:
@@ -67,6 +88,22 @@ def ports(items: Iterable[Mapping[str, Any]], mode: str = "ingress") -> str:
         for port in items
         if port.get("PublishMode", "ingress") == mode
     )
+
+
+def container_ports(items: Iterable[Mapping[str, Any]]) -> str:
+    """Ports as ``container ls`` shows them ("0.0.0.0:8080->80/tcp, 53/udp")."""
+    shown = []
+    for port in items:
+        target = f"{port['PrivatePort']}/{port.get('Type', 'tcp')}"
+        published = port.get("PublicPort")
+        shown.append(f"{port.get('IP', '')}:{published}->{target}" if published else target)
+    return ", ".join(shown)
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A key that sorts web2 before web10, as docker does."""
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
 
 
 def short(text: str, *, whole: bool = False) -> str:

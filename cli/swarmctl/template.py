@@ -203,8 +203,8 @@ def _index(value: Any, *keys: Any) -> Any:  # noqa: ANN401
 
 
 def _to_json(value: object) -> str:
-    if isinstance(value, Mapping):
-        value = {key: item for key, item in value.items() if key != "__strict__"}
+    if isinstance(value, Mapping) and value.get("__strict__"):
+        value = {key: item for key, item in sorted(value.items()) if key[0] != "_"}
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -6,24 +6,26 @@ import click
 
 from cli.swarmctl import shown
 from cli.swarmctl.client import current_client
+from cli.swarmctl.command_line import Group
 from cli.swarmctl.commands.events import moment
 from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
-from cli.swarmctl.log_stream import frames
+from cli.swarmctl.log_output import write_log
 from cli.swarmctl.now import now
-from cli.swarmctl.table import show_list, show_objects
+from cli.swarmctl.table import inspect_each, show_list
 
 _COLUMNS = {
     "ID": "CONTAINER ID",
     "Image": "IMAGE",
     "Command": "COMMAND",
-    "CreatedAt": "CREATED",
+    "RunningFor": "CREATED",
     "Status": "STATUS",
     "Ports": "PORTS",
     "Names": "NAMES",
 }
+_COMMAND_WIDTH = 20
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at containers of this node."""
 
@@ -44,15 +46,24 @@ def list_containers(filters: tuple[str, ...], format_: str | None, **more: bool)
 
 
 def _row(item: dict[str, Any], now: float, *, whole: bool) -> dict[str, str]:
+    mounts = item.get("Mounts") or []
+    networks = (item.get("NetworkSettings") or {}).get("Networks") or {}
+    labels = sorted((item.get("Labels") or {}).items())
     return {
         "ID": shown.short(item["Id"], whole=whole),
         "Image": item["Image"],
-        "Command": f'"{shown.cut(item["Command"], 20, whole=whole)}"',
-        "CreatedAt": shown.ago(item["Created"], now),
+        "Command": f'"{shown.cut(item["Command"], _COMMAND_WIDTH, whole=whole)}"',
+        "CreatedAt": shown.moment(item["Created"]),
+        "RunningFor": shown.ago(item["Created"], now),
         "State": item["State"],
         "Status": item["Status"],
-        "Ports": shown.ports(item.get("Ports") or [], mode="ingress") if item.get("Ports") else "",
+        "Ports": shown.container_ports(item.get("Ports") or []),
         "Names": ",".join(name.lstrip("/") for name in item["Names"]),
+        "Labels": ",".join(f"{key}={value}" for key, value in labels),
+        "Mounts": ",".join(mount.get("Name") or mount.get("Source", "") for mount in mounts),
+        "LocalVolumes": str(sum(mount.get("Driver") == "local" for mount in mounts)),
+        "Networks": ",".join(sorted(networks)),
+        "Size": shown.size(item.get("SizeRw", 0)),
     }
 
 
@@ -61,8 +72,8 @@ def _row(item: dict[str, Any], now: float, *, whole: bool) -> dict[str, str]:
 @click.option("-f", "--format", "format_", metavar="FORMAT", help="json or a Go template")
 def inspect(names: tuple[str, ...], format_: str | None) -> None:
     """Show everything about containers."""
-    show_objects(
-        [current_client().get(f"/containers/{name}/json") for name in names], format_=format_
+    inspect_each(
+        names, lambda name: current_client().get(f"/containers/{name}/json"), format_=format_
     )
 
 
@@ -79,6 +90,4 @@ def logs(name: str, tail: str, since: str | None, until: str | None, **more: boo
     asked = {"stdout": "1", "stderr": "1", "tail": tail}
     asked |= {key: moment(text) for key, text in (("since", since), ("until", until)) if text}
     asked |= {key: "1" for key, wanted in more.items() if wanted}
-    stream = current_client().stream(f"/containers/{name}/logs", **asked)
-    for channel, data in ((1, chunk) for chunk in stream) if tty else frames(stream):
-        click.echo(data, nl=False, err=channel == 2)  # noqa: PLR2004 - stderr
+    write_log(current_client().stream(f"/containers/{name}/logs", **asked), tty=tty)

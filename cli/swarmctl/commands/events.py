@@ -8,12 +8,13 @@ import click
 
 from cli.swarmctl import arguments
 from cli.swarmctl.client import current_client
+from cli.swarmctl.command_line import Command
 from cli.swarmctl.filters import filter_option, format_option, query
 from cli.swarmctl.now import now
 from cli.swarmctl.template import TemplateError, render
 
 
-@click.command()
+@click.command(cls=Command)
 @filter_option()
 @format_option()
 @click.option("--since", help="from then on: a time, or a duration back, as 10m")
@@ -35,11 +36,20 @@ def command(
 
 
 def moment(text: str) -> str:
-    """What the API takes for a time: seconds since the epoch, out of them, a duration back, or RFC 3339."""
+    """Seconds since the epoch of a time (such seconds, a date, RFC 3339; local without a zone) or a duration back."""
+    if text.replace(".", "", 1).isdecimal() and text != "0":
+        return text
     try:
         return f"{now() - arguments.duration(text) / 1e9:.9f}"
     except ValueError:
-        return text
+        from datetime import datetime  # noqa: PLC0415 - slow to load, rarely needed
+
+        try:
+            return f"{datetime.fromisoformat(text).timestamp():.9f}"
+        except ValueError:
+            raise click.UsageError(
+                f"invalid time {text!r}: use a duration back (10m), a date, RFC 3339 or seconds since the epoch"
+            ) from None
 
 
 def _shown(event: dict[str, Any], format_: str | None) -> str:

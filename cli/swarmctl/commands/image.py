@@ -9,10 +9,11 @@ from typing import IO, Any
 import click
 
 from cli.swarmctl import shown
-from cli.swarmctl.client import ApiError, current_client
+from cli.swarmctl.client import LostConnectionError, current_client
+from cli.swarmctl.command_line import Group
 from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
 from cli.swarmctl.now import now
-from cli.swarmctl.table import show_list, show_objects
+from cli.swarmctl.table import each, end_with, inspect_each, show_list
 
 _COLUMNS = {
     "Repository": "REPOSITORY",
@@ -23,7 +24,7 @@ _COLUMNS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Handle images of this node."""
 
@@ -54,7 +55,10 @@ def _rows(image: dict[str, Any], now: float, *, whole: bool) -> list[dict[str, s
     common = {
         "ID": shown.short(image["Id"], whole=whole),
         "CreatedSince": shown.ago(image["Created"], now),
-        "Size": shown.size(image["Size"]),
+        "CreatedAt": shown.moment(image["Created"]),
+        "Digest": "<none>",
+        "Size": shown.size(image["Size"], digits=3),
+        "VirtualSize": shown.size(image["Size"]),
     }
     tags = image.get("RepoTags") or ["<none>:<none>"]
     names = [tag.rpartition(":")[::2] for tag in tags]
@@ -106,22 +110,14 @@ def import_image(
 @click.option("-f", "--force", is_flag=True, help="though it has several names")
 def remove(names: tuple[str, ...], *, force: bool) -> None:
     """Remove images."""
-    failed = False
-    for name in names:
-        try:
-            gone = current_client().delete(f"/images/{name}", **({"force": "1"} if force else {}))
-        except ApiError as error:
-            click.echo(f"Error response from daemon: {error}", err=True)
-            failed = True
-            continue
-        for item in gone or []:
-            click.echo(
-                f"Untagged: {item['Untagged']}"
-                if "Untagged" in item
-                else f"Deleted: {item['Deleted']}"
-            )
-    if failed:
-        raise click.exceptions.Exit(1)
+    more = {"force": "1"} if force else {}
+    end_with(each(names, lambda name: _remove(name, more))[1])
+
+
+def _remove(name: str, more: dict[str, str]) -> None:
+    for item in current_client().delete(f"/images/{name}", **more) or []:
+        for key, value in item.items():
+            click.echo(f"{key}: {value}")
 
 
 @command.command()
@@ -129,7 +125,7 @@ def remove(names: tuple[str, ...], *, force: bool) -> None:
 @click.option("-f", "--format", "format_", metavar="FORMAT", help="json or a Go template")
 def inspect(names: tuple[str, ...], format_: str | None) -> None:
     """Show everything about images."""
-    show_objects([current_client().get(f"/images/{name}/json") for name in names], format_=format_)
+    inspect_each(names, lambda name: current_client().get(f"/images/{name}/json"), format_=format_)
 
 
 def _source(path: Path | None) -> IO[bytes]:
@@ -149,12 +145,16 @@ def _messages(chunks: Iterable[bytes]) -> Iterable[str]:
     for chunk in chunks:
         *lines, pending = (pending + chunk).split(b"\n")
         for line in filter(None, map(bytes.strip, lines)):
-            yield _message(json.loads(line))
+            yield _message(line)
     if pending.strip():
-        yield _message(json.loads(pending))
+        yield _message(pending)
 
 
-def _message(item: dict[str, Any]) -> str:
+def _message(line: bytes) -> str:
+    try:
+        item = json.loads(line)
+    except ValueError:
+        raise LostConnectionError(f"swarmd's answer is cut off: {line[:60]!r}") from None
     if "error" in item:
         raise click.ClickException(str(item["error"]))
     return str(item.get("stream") or item.get("status") or "")

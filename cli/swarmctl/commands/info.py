@@ -5,11 +5,12 @@ from typing import Any
 import click
 
 from cli.swarmctl.client import current_client
+from cli.swarmctl.command_line import Command
 from cli.swarmctl.filters import format_option
 from cli.swarmctl.table import show_objects
 
 
-@click.command()
+@click.command(cls=Command)
 @format_option()
 def command(format_: str | None) -> None:
     """Show what this node is and has."""

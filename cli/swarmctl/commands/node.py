@@ -1,15 +1,19 @@
 """swarmctl node: look at the nodes of the swarm."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from cli.swarmctl import shown
 from cli.swarmctl.client import current_client
+from cli.swarmctl.command_line import Group
 from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
-from cli.swarmctl.table import show_list, show_objects
+from cli.swarmctl.table import each, end_with, inspect_each, show_list
+from cli.swarmctl.tasks import show_tasks, task_options
 
 _COLUMNS = {
-    "ID": "ID",
+    "_ID": "ID",
     "Hostname": "HOSTNAME",
     "Status": "STATUS",
     "Availability": "AVAILABILITY",
@@ -18,7 +22,7 @@ _COLUMNS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at the nodes of the swarm."""
 
@@ -30,28 +34,33 @@ def command() -> None:
 def list_nodes(filters: tuple[str, ...], format_: str | None, *, quiet: bool) -> None:
     """List the nodes."""
     nodes = current_client().get("/nodes", **query(filters))
-    me = "" if quiet else current_client().get("/info").get("Swarm", {}).get("NodeID", "")
-    rows = [
-        _row(node, me)
-        for node in sorted(nodes, key=lambda node: str(node["Description"].get("Hostname", "")))
-    ]
-    columns = {"ShownID": "ID", **{key: text for key, text in _COLUMNS.items() if key != "ID"}}
-    show_list(rows, columns, format_=format_, quiet=quiet)
+    nodes.sort(key=lambda node: shown.natural(str(node["Description"].get("Hostname", ""))))
+    swarm = {} if quiet else current_client().get("/info").get("Swarm") or {}
+    show_list([_row(node, swarm) for node in nodes], _COLUMNS, format_=format_, quiet=quiet)
 
 
-def _row(node: dict[str, Any], me: str) -> dict[str, str]:
-    manager = node.get("ManagerStatus") or {}
+def _row(node: dict[str, Any], swarm: dict[str, Any]) -> dict[str, str | bool | None]:
+    manager, description = node.get("ManagerStatus") or {}, node["Description"]
     standing = "Leader" if manager.get("Leader") else str(manager.get("Reachability", "")).title()
+    is_self = node["ID"] == swarm.get("NodeID")
     return {
         "ID": node["ID"],
-        "ShownID": f"{node['ID']} *" if node["ID"] == me else node["ID"],
-        "Self": str(node["ID"] == me).lower(),
-        "Hostname": node["Description"].get("Hostname", ""),
+        "_ID": f"{node['ID']} *" if is_self else node["ID"],
+        "Self": is_self,
+        "Hostname": description.get("Hostname", ""),
         "Status": node["Status"]["State"].title(),
         "Availability": node["Spec"]["Availability"].title(),
         "ManagerStatus": standing,
-        "EngineVersion": node["Description"].get("Engine", {}).get("EngineVersion", ""),
+        "EngineVersion": description.get("Engine", {}).get("EngineVersion", ""),
+        "TLSStatus": _tls_status(description.get("TLSInfo"), swarm),
     }
+
+
+def _tls_status(node: dict[str, Any] | None, swarm: dict[str, Any]) -> str:
+    cluster = (swarm.get("Cluster") or {}).get("TLSInfo")
+    if not node or not cluster:
+        return "Unknown"
+    return "Ready" if node == cluster else "Needs Rotation"
 
 
 @command.command()
@@ -60,8 +69,25 @@ def _row(node: dict[str, Any], me: str) -> dict[str, str]:
 @click.option("--pretty", is_flag=True, help="readable text")
 def inspect(nodes: tuple[str, ...], format_: str | None, *, pretty: bool) -> None:
     """Show everything about nodes."""
-    found = [current_client().get(f"/nodes/{_resolve(name)}") for name in nodes]
-    show_objects(found, format_=format_, pretty=_pretty if pretty else None)
+    inspect_each(
+        nodes,
+        lambda name: current_client().get(f"/nodes/{_resolve(name)}"),
+        format_=format_,
+        pretty=_pretty if pretty else None,
+    )
+
+
+@command.command()
+@click.argument("nodes", nargs=-1, metavar="[self|NODE]...")
+@task_options
+def ps(nodes: tuple[str, ...], filters: tuple[str, ...], format_: str | None, **more: bool) -> None:
+    """List the tasks on nodes; on this one when none is named."""
+    found, failed = each(
+        nodes or ("self",), lambda name: current_client().get(f"/nodes/{_resolve(name)}")["ID"]
+    )
+    if found:
+        show_tasks(query(filters, node=found), format_=format_, **more)
+    end_with(failed)
 
 
 def _resolve(name: str) -> str:
@@ -74,22 +100,35 @@ def _resolve(name: str) -> str:
 
 
 def _pretty(node: dict[str, Any]) -> str:
-    description, resources = node["Description"], node["Description"].get("Resources", {})
-    labels = "".join(
-        f"\n - {key}={value}" for key, value in sorted(node["Spec"].get("Labels", {}).items())
-    )
-    return "\n".join(
-        [
-            f"ID:\t\t\t{node['ID']}{labels and chr(10) + 'Labels:' + labels}",
-            f"Hostname:\t\t{description.get('Hostname', '')}",
-            f"Joined at:\t\t{node['CreatedAt']}",
-            "Status:",
-            f" State:\t\t\t{node['Status']['State'].title()}",
-            f" Availability:\t\t{node['Spec']['Availability'].title()}",
-            f" Address:\t\t{node['Status'].get('Addr', '')}",
-            "Resources:",
-            f" CPUs:\t\t\t{resources.get('NanoCPUs', 0) / 1e9:g}",
-            f" Memory:\t\t{resources.get('MemoryBytes', 0) / 2**30:.4g}GiB",
-            f"Engine Version:\t\t{description.get('Engine', {}).get('EngineVersion', '')}",
-        ]
-    )
+    return "\n".join(_lines(node))
+
+
+def _lines(node: dict[str, Any]) -> Iterator[str]:
+    description, manager = node["Description"], node.get("ManagerStatus") or {}
+    resources, platform = description.get("Resources", {}), description.get("Platform", {})
+    engine = description.get("Engine", {})
+    yield f"ID:\t\t\t{node['ID']}"
+    labels = sorted(node["Spec"].get("Labels", {}).items())
+    yield from ["Labels:"] * bool(labels) + [f" - {key}={value}" for key, value in labels]
+    yield f"Hostname:\t\t{description.get('Hostname', '')}"
+    yield f"Joined at:\t\t{node['CreatedAt']}"
+    yield "Status:"
+    yield f" State:\t\t\t{node['Status']['State'].title()}"
+    if node["Status"].get("Message"):
+        yield f" Message:\t\t{node['Status']['Message']}"
+    yield f" Availability:\t\t{node['Spec']['Availability'].title()}"
+    yield f" Address:\t\t{node['Status'].get('Addr', '')}"
+    if manager:
+        yield "Manager Status:"
+        yield f" Address:\t\t{manager.get('Addr', '')}"
+        yield f" Raft Status:\t\t{str(manager.get('Reachability', '')).title()}"
+        yield f" Leader:\t\t{'Yes' if manager.get('Leader') else 'No'}"
+    yield "Platform:"
+    yield f" Operating System:\t{platform.get('OS', '')}"
+    yield f" Architecture:\t\t{platform.get('Architecture', '')}"
+    yield "Resources:"
+    yield f" CPUs:\t\t\t{resources.get('NanoCPUs', 0) / 1e9:g}"
+    yield f" Memory:\t\t{resources.get('MemoryBytes', 0) / 2**30:.4g}GiB"
+    yield f"Engine Version:\t\t{engine.get('EngineVersion', '')}"
+    labels = sorted((engine.get("Labels") or {}).items())
+    yield from ["Engine Labels:"] * bool(labels) + [f" - {key}={value}" for key, value in labels]

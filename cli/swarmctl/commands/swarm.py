@@ -6,11 +6,12 @@ import click
 
 from cli.swarmctl import arguments
 from cli.swarmctl.client import current_client
+from cli.swarmctl.command_line import Group, not_yet
 from cli.swarmctl.filters import format_option
 from cli.swarmctl.table import show_objects
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Make, look at and leave a swarm."""
 
@@ -42,28 +43,57 @@ def command() -> None:
 @click.option(
     "--dispatcher-heartbeat", default="5s", metavar="DURATION", help="how often agents report (5s)"
 )
+@click.option("--cert-expiry", metavar="DURATION", help="how long a node's certificate is valid")
+@click.option(
+    "--data-path-addr", default="", metavar="ADDRESS", help="address of the overlay's traffic"
+)
+@click.option(
+    "--snapshot-interval", type=click.IntRange(min=0), help="log entries between snapshots"
+)
+@click.option("--max-snapshots", type=click.IntRange(min=0), help="older snapshots to keep")
+@click.option("--autolock", is_flag=True, help="encrypt the managers' logs with a key of yours")
 @click.option("--force-new-cluster", is_flag=True, help="start anew from this manager's state")
 def init(**given: Any) -> None:  # noqa: ANN401 - click passes the options by name
     """Make a swarm with this node as its first manager."""
-    try:
-        heartbeat = arguments.duration(given["dispatcher_heartbeat"])
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--dispatcher-heartbeat") from None
+    pools = [pool for text in given["default_addr_pool"] for pool in text.split(",")]
     body = {
         "ListenAddr": given["listen_addr"],
         "AdvertiseAddr": given["advertise_addr"],
         "Availability": given["availability"],
+        "DataPathAddr": given["data_path_addr"],
         "DataPathPort": given["data_path_port"],
-        "DefaultAddrPool": list(given["default_addr_pool"]),
+        "DefaultAddrPool": pools,
         "SubnetSize": given["default_addr_pool_mask_length"],
         "ForceNewCluster": given["force_new_cluster"],
-        "Spec": {
-            "Orchestration": {"TaskHistoryRetentionLimit": given["task_history_limit"]},
-            "Dispatcher": {"HeartbeatPeriod": heartbeat},
-        },
+        "Spec": _spec(given),
     }
     node_id = current_client().post("/swarm/init", body)
     click.echo(f"Swarm initialized: current node ({node_id}) is now a manager.")
+
+
+command.commands["init"].params.append(not_yet("--external-ca", "external certificate authorities"))
+
+
+def _spec(given: dict[str, Any]) -> dict[str, Any]:
+    raft = {"SnapshotInterval": "snapshot_interval", "KeepOldSnapshots": "max_snapshots"}
+    spec: dict[str, Any] = {
+        "Orchestration": {"TaskHistoryRetentionLimit": given["task_history_limit"]},
+        "Dispatcher": {"HeartbeatPeriod": _duration(given, "dispatcher_heartbeat")},
+        "Raft": {key: given[name] for key, name in raft.items() if given[name] is not None},
+    }
+    if given["cert_expiry"]:
+        spec["CAConfig"] = {"NodeCertExpiry": _duration(given, "cert_expiry")}
+    if given["autolock"]:
+        spec["EncryptionConfig"] = {"AutoLockManagers": True}
+    return spec
+
+
+def _duration(given: dict[str, Any], name: str) -> int:
+    try:
+        return arguments.duration(given[name])
+    except ValueError as error:
+        flag = f"--{name.replace('_', '-')}"
+        raise click.BadParameter(str(error), param_hint=flag) from None
 
 
 @command.command()

@@ -3,11 +3,12 @@
 import click
 
 from cli.swarmctl.client import CannotConnectError, current_client
+from cli.swarmctl.command_line import Command
 from cli.swarmctl.filters import format_option
 from common.version import VERSION
 
 
-@click.command()
+@click.command(cls=Command)
 @format_option()
 def command(format_: str | None) -> None:
     """Show the versions of swarmctl and swarmd."""

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from cli.swarmctl.convergence import Verdict, judge
+from cli.swarmctl.convergence import Verdict, judge, last_failure
 
 
 def service(replicas: int = 1, update: str = "", message: str = "why") -> dict[str, Any]:
@@ -48,7 +48,7 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Verdict, str]] = {
     "no further attempt": (
         service(),
         [task("failed", err="exit 1")],
-        Verdict.FAILED,
+        Verdict.STUCK,
         "exit 1 (1 attempt)",
     ),
     "failed once, runs now": (
@@ -96,3 +96,15 @@ def test_a_global_service_covers_the_nodes() -> None:
         judge(found, [*tasks, task("running", 0) | {"NodeID": "n2"}], nodes=2).verdict
         is Verdict.RUNNING
     )
+
+
+def test_the_newest_failure_tells_why() -> None:
+    tasks = [task("failed", created=1, err="old"), task("rejected", created=2, err="new")]
+    assert last_failure([*tasks, task("running", created=3)]) == "new"
+    assert last_failure([task("running")]) == ""
+
+
+def test_errors_are_told_apart_from_states() -> None:
+    look = judge(service(2), [task("starting", 1), task("pending", 2, err="no node")], nodes=0)
+    assert look.states == ("1/2: starting", "2/2: pending (no node)")
+    assert look.troubles == ("2/2: pending (no node)",)

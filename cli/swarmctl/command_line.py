@@ -1,0 +1,109 @@
+"""Commands that read a command line as docker's do: ``--detach=false``, ``-f=json``; flags that are not there yet."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from typing_extensions import override
+
+from cli.swarmctl.arguments import boolean
+
+_SHORT_WITH_VALUE = re.compile(r"-([A-Za-z])=(.*)", re.DOTALL)
+_MAX_SUGGESTIONS = 3
+
+
+class Command(click.Command):
+    """A command whose switches take ``=true`` and ``=false``, as docker's do."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args, switched_off = self._normal(args)
+        rest = super().parse_args(ctx, args)
+        for name in switched_off:
+            ctx.params[name] = False
+        return rest
+
+    def _normal(self, args: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The arguments as click reads them, and the names of the switches that were set to false."""
+        options = {
+            text: param
+            for param in self.params
+            if isinstance(param, click.Option)
+            for text in param.opts
+        }
+        normal: list[str] = []
+        off: list[str] = []
+        rest = list(args)
+        while rest:
+            word = rest.pop(0)
+            if word == "--" or (word[:1] != "-" and not self._interspersed):
+                return [*normal, word, *rest], off
+            flag, sign, value = _split(word)
+            option = options.get(flag)
+            if option is not None and option.is_flag and sign:
+                (normal if _is_on(flag, value) else off).append(
+                    flag if _is_on(flag, value) else str(option.name)
+                )
+                continue
+            normal += [flag, value] if sign and flag[:2] != "--" else [word]
+            if option is not None and not option.is_flag and not sign and rest:
+                normal.append(rest.pop(0))
+        return normal, off
+
+    @property
+    def _interspersed(self) -> bool:
+        return bool(self.context_settings.get("allow_interspersed_args", True))
+
+
+def _split(word: str) -> tuple[str, str, str]:
+    if short := _SHORT_WITH_VALUE.fullmatch(word):
+        return f"-{short[1]}", "=", short[2]
+    return word.partition("=") if word.startswith("--") else (word, "", "")
+
+
+def _is_on(flag: str, value: str) -> bool:
+    try:
+        return boolean(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=flag) from None
+
+
+class Group(click.Group):
+    """A group of such commands that suggests a name for one that it does not know."""
+
+    command_class = Command
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), _MAX_SUGGESTIONS)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(
+                f"There is no command {name!r} (docs/limits.md says what is not there yet).{hint}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+Group.group_class = Group
+
+
+def not_yet(flag: str, what: str, verb: str = "are") -> click.Option:
+    """A flag of docker's that is refused by name."""
+
+    def refuse(_context: click.Context, _option: click.Parameter, value: Any) -> None:  # noqa: ANN401
+        if value:
+            raise click.UsageError(f"{flag}: {what} {verb} not available yet")
+
+    return click.Option(
+        [flag], multiple=True, callback=refuse, expose_value=False, hidden=True, metavar="VALUE"
+    )
+
+
+def without_effect(flag: str, why: str) -> click.Option:
+    """A switch of docker's that is taken because what it asks for is so anyway."""
+    return click.Option([flag], is_flag=True, expose_value=False, help=why)
