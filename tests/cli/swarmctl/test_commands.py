@@ -1,0 +1,476 @@
+"""Every command on an API with chosen answers: what is sent, what is shown, how it ends."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.swarmctl.conftest import Run
+from tests.support.unix_api import Answer, UnixApi
+
+SERVICE: dict[str, Any] = {
+    "ID": "s1s1s1s1s1s1s1s1",
+    "Version": {"Index": 7},
+    "Spec": {
+        "Name": "web",
+        "Mode": {"Replicated": {"Replicas": 2}},
+        "TaskTemplate": {"ContainerSpec": {"Image": "hello:1@sha256:1"}},
+    },
+    "Endpoint": {"Ports": [{"PublishedPort": 8080, "TargetPort": 80}]},
+    "ServiceStatus": {"RunningTasks": 1, "DesiredTasks": 2},
+}
+NODE: dict[str, Any] = {
+    "ID": "n1n1n1n1n1n1n1n1",
+    "CreatedAt": "2026-01-01T00:00:00Z",
+    "Spec": {"Availability": "active", "Role": "manager", "Labels": {"rack": "1"}},
+    "Description": {"Hostname": "host1", "Engine": {"EngineVersion": "0.1.0"}},
+    "Status": {"State": "ready", "Addr": "10.0.0.1"},
+    "ManagerStatus": {"Leader": True, "Reachability": "reachable", "Addr": "10.0.0.1:2377"},
+}
+INFO = {"Swarm": {"NodeID": NODE["ID"], "LocalNodeState": "active", "ControlAvailable": True}}
+GONE = Answer(status=404, body={"message": "service nope not found"})
+
+
+def task(number: int, slot: int, state: str = "running", error: str = "") -> dict[str, Any]:
+    return {
+        "ID": f"t{number}" * 8,
+        "ServiceID": SERVICE["ID"],
+        "NodeID": NODE["ID"],
+        "Slot": slot,
+        "CreatedAt": f"2026-01-01T00:00:0{number}Z",
+        "DesiredState": "running" if state == "running" else "shutdown",
+        "Spec": {"ContainerSpec": {"Image": "hello:1"}},
+        "Status": {"State": state, "Timestamp": "2020-01-01T00:00:00Z", "Err": error},
+    }
+
+
+@pytest.fixture(autouse=True)
+def swarm(api: UnixApi) -> UnixApi:
+    """A swarm with one node and one service."""
+    api.answer("GET /info", INFO)
+    api.answer("GET /nodes", [NODE])
+    api.answer(f"GET /nodes/{NODE['ID']}", NODE)
+    api.answer("GET /services", [SERVICE])
+    for name in ("web", SERVICE["ID"]):
+        api.answer(f"GET /services/{name}", SERVICE)
+    api.answer("GET /services/nope", GONE)
+    api.answer("GET /tasks", [task(1, 1, "rejected", "No such image: x"), task(2, 1), task(3, 2)])
+    return api
+
+
+# ------------------------------------------------------------------------------------ services
+
+
+def test_service_create_sends_the_spec(api: UnixApi, run: Run) -> None:
+    api.answer(
+        "POST /services/create", Answer(status=201, body={"ID": "new", "Warnings": ["careful"]})
+    )
+    code, out, err = run(
+        "service", "create", "-d", "--name", "web", "--replicas=2", "-p", "8080:80", "--read-only=false",
+        "--with-registry-auth", "--no-resolve-image", "hello:1", "sh", "-c", "--detach=false",
+    )  # fmt: skip
+    assert (code, out, err) == (0, "new\n", "WARNING: careful\n")
+    spec = api.sent("POST /services/create").json
+    assert spec["Mode"] == {"Replicated": {"Replicas": 2}}
+    container = spec["TaskTemplate"]["ContainerSpec"]
+    assert container == {
+        "Image": "hello:1", "Args": ["sh", "-c", "--detach=false"], "ReadOnly": False,
+    }  # fmt: skip
+    assert spec["EndpointSpec"]["Ports"][0]["PublishedPort"] == 8080
+
+
+def test_service_create_waits(api: UnixApi, run: Run) -> None:
+    done = SERVICE | {"UpdateStatus": {"State": "completed", "Message": "m"}}
+    api.answer("POST /services/create", Answer(status=201, body={"ID": SERVICE["ID"]}))
+    api.answer(f"GET /services/{SERVICE['ID']}", done)
+    code, out, _ = run("service", "create", "hello:1")
+    assert code == 0
+    assert out.splitlines()[-1] == f"verify: Service {SERVICE['ID']} converged"
+
+
+def test_environment_comes_from_flags_files_and_the_process(
+    api: UnixApi, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINE", "here")
+    (tmp_path / "env").write_text("# a remark\nA=1\n\nMINE\n")
+    api.answer("POST /services/create", Answer(status=201, body={"ID": "new"}))
+    run("service", "create", "-d", "--env-file", str(tmp_path / "env"), "-e", "B=2", "hello:1")
+    sent = api.sent("POST /services/create").json
+    assert sent["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=1", "MINE=here", "B=2"]
+
+
+WRONG = {
+    "no image": (["service", "create"], "Missing argument 'IMAGE'"),
+    "an unknown flag": (["service", "create", "--replica", "1", "x"], "--replicas"),
+    "a size": (["service", "create", "--limit-memory", "x", "x"], "--limit-memory: invalid size 'x'"),
+    "a number": (["service", "create", "--limit-pids", "x", "x"], "--limit-pids: invalid number 'x'"),
+    "a ratio": (["service", "create", "--update-max-failure-ratio", "2", "x"], "use a number from 0 to 1"),
+    "a port": (["service", "create", "-p", "0:80", "x"], "--publish: invalid port number '0'"),
+    "a mount": (["service", "create", "--mount", "type=tmpfs", "x"], "target is required"),
+    "replicas of a global service": (["service", "create", "--mode=global", "--replicas=1", "x"], "replicated"),
+    "secrets": (["service", "create", "--secret", "s", "x"], "secrets are not available yet"),
+    "networks": (["service", "update", "--network-add", "n", "web"], "networks of one's own are not available yet"),
+    "a scale without a number": (["service", "scale", "web"], "invalid scale specifier 'web'"),
+    "a scale below nothing": (["service", "scale", "web=-1"], "invalid scale specifier 'web=-1'"),
+    "a rollback with other flags": (["service", "update", "--rollback", "--image", "x", "web"], "--rollback"),
+    "a filter without a value": (["service", "ls", "-f", "name"], "use key=value"),
+    "a template": (["service", "ls", "--format", "{{.Nope}}"], "can't evaluate field Nope"),
+    "a time": (["events", "--since", "soon"], "invalid time 'soon'"),
+    "a heartbeat": (["swarm", "init", "--dispatcher-heartbeat", "x"], "--dispatcher-heartbeat"),
+    "external certificate authorities": (["swarm", "init", "--external-ca", "x"], "not available yet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "text"), WRONG.values(), ids=WRONG)
+def test_a_wrong_command_line_exits_2_and_sends_nothing(
+    api: UnixApi, run: Run, words: list[str], text: str
+) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert text in err
+    assert all(request.method == "GET" for request in api.requests)
+
+
+def test_service_update_sends_the_changed_spec_at_its_version(api: UnixApi, run: Run) -> None:
+    api.answer(f"POST /services/{SERVICE['ID']}/update", {"Warnings": None})
+    code, out, _ = run("service", "update", "-d", "--image", "hello:2", "--env-add", "A=1", "web")
+    assert (code, out) == (0, "web\n")
+    sent = api.sent(f"POST /services/{SERVICE['ID']}/update")
+    assert sent.query["version"] == "7"
+    assert sent.json["TaskTemplate"]["ContainerSpec"] == {"Image": "hello:2", "Env": ["A=1"]}
+
+
+def test_service_rollback_asks_for_the_former_spec(api: UnixApi, run: Run) -> None:
+    code, _, err = run("service", "rollback", "web")
+    assert (code, err) == (1, "Error: service web has no former spec to return to\n")
+    api.answer("GET /services/web", SERVICE | {"PreviousSpec": SERVICE["Spec"]})
+    api.answer(f"POST /services/{SERVICE['ID']}/update", {})
+    assert run("service", "rollback", "-d", "web") == (0, "web\n", "")
+    assert api.sent(f"POST /services/{SERVICE['ID']}/update").query["rollback"] == "previous"
+    assert run("service", "update", "-d", "--rollback", "web")[0] == 0
+
+
+def test_service_scale_does_what_it_can(api: UnixApi, run: Run) -> None:
+    api.answer(f"POST /services/{SERVICE['ID']}/update", {})
+    code, out, err = run("service", "scale", "-d", "nope=1", "web=5")
+    assert (code, out) == (1, "web scaled to 5\n")
+    assert err == "nope: Error response from daemon: service nope not found\n"
+    sent = api.sent(f"POST /services/{SERVICE['ID']}/update")
+    assert sent.json["Mode"] == {"Replicated": {"Replicas": 5}}
+
+
+def test_a_global_service_is_not_scaled(api: UnixApi, run: Run) -> None:
+    api.answer("GET /services/web", SERVICE | {"Spec": SERVICE["Spec"] | {"Mode": {"Global": {}}}})
+    code, _, err = run("service", "scale", "web=5")
+    assert (code, err) == (1, "Error: web: scale can only be used with replicated mode\n")
+
+
+def test_service_ls(api: UnixApi, run: Run) -> None:
+    assert run("service", "ls") == (
+        0,
+        (
+            "ID             NAME      MODE         REPLICAS   IMAGE     PORTS\n"
+            "s1s1s1s1s1s1   web       replicated   1/2        hello:1   *:8080->80/tcp\n"
+        ),
+        "",
+    )
+    assert run("service", "ls", "-q", "-f", "name=web") == (0, "s1s1s1s1s1s1\n", "")
+    assert json.loads(api.sent("GET /services").query["filters"]) == {"name": {"web": True}}
+
+
+def test_service_ps_shows_the_newest_of_a_slot_first(api: UnixApi, run: Run) -> None:
+    code, out, err = run("service", "ps", "web", "nope")
+    assert (code, err) == (1, "Error response from daemon: service nope not found\n")
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines[1:]] == ["t2t2t2t2t2t2", "t1t1t1t1t1t1", "t3t3t3t3t3t3"]
+    assert out.splitlines()[2].split(maxsplit=1)[1].startswith("\\_ web.1   hello:1   host1")
+    assert '"No such image: x"' in out
+    assert run("service", "ps", "--format", "{{.Name}}", "web")[1] == "web.1\nweb.1\nweb.2\n"
+    assert (
+        run("service", "ps", "--no-resolve", "--format", "{{.Node}}", "web")[1].split()[0]
+        == NODE["ID"]
+    )
+
+
+def test_service_inspect(api: UnixApi, run: Run) -> None:
+    code, out, _ = run("service", "inspect", "web")
+    assert (code, json.loads(out)) == (0, [SERVICE])
+    assert run("service", "inspect", "-f", "{{.Version.Index}}", "web")[1] == "7\n"
+    code, out, err = run("service", "inspect", "nope")
+    assert (code, out, err) == (1, "[]\n", "Error response from daemon: service nope not found\n")
+    assert (
+        "Service Mode:\tReplicated\n Replicas:\t2"
+        in run("service", "inspect", "--pretty", "web")[1]
+    )
+
+
+def test_service_rm(api: UnixApi, run: Run) -> None:
+    api.answer("DELETE /services/web", Answer())
+    api.answer("DELETE /services/nope", GONE)
+    code, out, err = run("service", "rm", "nope", "web")
+    assert (code, out) == (1, "web\n")
+    assert err == "Error response from daemon: service nope not found\n"
+
+
+def frame(channel: int, text: bytes) -> bytes:
+    return bytes([channel, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
+
+
+def details(number: int, *more: str) -> bytes:
+    words = {"service": SERVICE["ID"], "node": NODE["ID"], "task": f"t{number}" * 8}
+    pairs = [f"com.docker.swarm.{key}.id={value}" for key, value in words.items()]
+    return ",".join([*pairs, *more]).encode()
+
+
+def test_service_logs_names_its_tasks(api: UnixApi, run: Run) -> None:
+    big = SERVICE["Spec"] | {"Mode": {"Replicated": {"Replicas": 10}}}
+    api.answer("GET /services/web", SERVICE | {"Spec": big})
+    for number, slot in ((1, 1), (2, 10)):
+        api.answer(f"GET /tasks/{f't{number}' * 8}", task(number, slot))
+    lines = [
+        frame(1, details(1) + b" out\n"),
+        frame(2, details(2, "tag=x") + b" err\n"),
+        frame(1, details(9) + b" of a task that is gone\n"),
+    ]
+    api.answer(f"GET /services/{SERVICE['ID']}/logs", Answer(chunks=lines))
+    code, out, err = run("service", "logs", "web")
+    assert code == 0
+    assert out == (
+        "web.1.t1t1t1t1t1t1@host1     | out\n"
+        f"{SERVICE['ID']}.t9t9t9t9t9t9@{NODE['ID']}      | of a task that is gone\n"
+    )
+    assert err.startswith("web.10.t2t2t2t2t2t2@host1    | err ")
+    _, _, err = run("service", "logs", "--details", "--no-task-ids", "web")
+    assert err.startswith("web.10@host1    | tag=x err ")
+
+
+def test_logs_that_break_off_are_an_error(api: UnixApi, run: Run) -> None:
+    api.answer(
+        f"GET /services/{SERVICE['ID']}/logs",
+        Answer(chunks=[frame(1, b"a=1 whole\n") + frame(1, b"a=1 half")[:9]]),
+    )
+    code, out, err = run("service", "logs", "--raw", "web")
+    assert (code, out) == (1, "a=1 whole\n")
+    assert err == "Error: the logs ended in the middle of a line\n"
+
+
+def test_logs_of_a_task_and_of_nothing(api: UnixApi, run: Run) -> None:
+    api.answer("GET /tasks/t1", task(1, 1) | {"ID": "t1"})
+    api.answer("GET /tasks/t1/logs", Answer(chunks=[frame(1, b"line\n")]))
+    assert run("service", "logs", "--raw", "--since", "10m", "--tail", "5", "t1") == (
+        0,
+        "line\n",
+        "",
+    )
+    assert run("service", "logs", "nope") == (1, "", "Error: no such task or service: nope\n")
+
+
+# ------------------------------------------------------------------------------ nodes and swarm
+
+
+def test_node_ls(api: UnixApi, run: Run) -> None:
+    code, out, _ = run("node", "ls")
+    assert code == 0
+    assert out.splitlines()[1].split() == [
+        NODE["ID"], "*", "host1", "Ready", "Active", "Leader", "0.1.0",
+    ]  # fmt: skip
+    assert run("node", "ls", "-q")[1] == f"{NODE['ID']}\n"
+    assert (
+        run("node", "ls", "--format", "{{.ID}} {{.Self}} {{.TLSStatus}}")[1]
+        == f"{NODE['ID']} true Unknown\n"
+    )
+
+
+def test_node_inspect_and_ps(api: UnixApi, run: Run) -> None:
+    assert json.loads(run("node", "inspect", "self")[1]) == [NODE]
+    pretty = run("node", "inspect", "--pretty", "self")[1]
+    assert "Labels:\n - rack=1\n" in pretty
+    assert " Leader:\t\tYes\n" in pretty
+    assert run("node", "ps", "--format", "{{.Name}}")[1] == "web.1\nweb.1\nweb.2\n"
+    assert json.loads(api.sent("GET /tasks").query["filters"]) == {"node": {NODE["ID"]: True}}
+
+
+def test_this_node_in_no_swarm(api: UnixApi, run: Run) -> None:
+    api.answer("GET /info", {"Swarm": {"NodeID": ""}})
+    assert run("node", "inspect", "self") == (1, "", "Error: this node is not part of a swarm\n")
+
+
+def test_swarm_init_leave_inspect(api: UnixApi, run: Run) -> None:
+    api.answer("POST /swarm/init", "node1")
+    code, out, _ = run(
+        "swarm", "init", "--advertise-addr", "10.0.0.1", "--cert-expiry", "48h",
+        "--default-addr-pool", "10.1.0.0/16,10.2.0.0/16", "--task-history-limit", "0",
+    )  # fmt: skip
+    assert (code, out) == (0, "Swarm initialized: current node (node1) is now a manager.\n")
+    sent = api.sent("POST /swarm/init").json
+    assert sent["DefaultAddrPool"] == ["10.1.0.0/16", "10.2.0.0/16"]
+    assert sent["Spec"]["CAConfig"] == {"NodeCertExpiry": 172_800 * 10**9}
+    assert sent["Spec"]["Orchestration"] == {"TaskHistoryRetentionLimit": 0}
+    api.answer("POST /swarm/leave", Answer())
+    assert run("swarm", "leave", "--force") == (0, "Node left the swarm.\n", "")
+    assert api.sent("POST /swarm/leave").query == {"force": "1"}
+    api.answer("GET /swarm", {"ID": "c1"})
+    assert run("swarm", "inspect", "--format", "{{.ID}}") == (0, "c1\n", "")
+
+
+# ------------------------------------------------------------------------ images and containers
+
+IMAGE = {
+    "Id": "sha256:" + "a" * 64,
+    "Created": 1,
+    "Size": 1_983_000,
+    "RepoTags": ["h:1", "r:5000/h:2"],
+}
+
+
+def test_image_ls(api: UnixApi, run: Run) -> None:
+    api.answer("GET /images/json", [IMAGE, IMAGE | {"RepoTags": None}])
+    code, out, _ = run("image", "ls", "--format", "{{.Repository}} {{.Tag}} {{.ID}} {{.Size}}", "h")
+    assert (code, out) == (
+        0,
+        "h 1 aaaaaaaaaaaa 1.98MB\nr:5000/h 2 aaaaaaaaaaaa 1.98MB\n<none> <none> aaaaaaaaaaaa 1.98MB\n",
+    )
+    assert json.loads(api.sent("GET /images/json").query["filters"]) == {"reference": {"h": True}}
+
+
+def test_image_import_and_load(api: UnixApi, run: Run, tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(b"tar")
+    api.answer("POST /images/create", Answer(chunks=[b'{"status":"sha2', b'56:1"}\n']))
+    assert run("image", "import", "-c", "CMD a", "-c", "ENV b=c", str(archive), "h:1")[:2] == (
+        0,
+        "sha256:1\n",
+    )
+    sent = api.sent("POST /images/create")
+    assert sent.body == b"tar"
+    assert sent.query == {"fromSrc": "-", "repo": "h:1", "changes": "CMD a\nENV b=c"}
+    api.answer("POST /images/load", Answer(chunks=[b'{"stream":"Loaded image: h:1\\n"}']))
+    assert run("image", "load", "-i", str(archive)) == (0, "Loaded image: h:1\n", "")
+
+
+def test_an_archive_from_standard_input(
+    api: UnixApi, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.answer("POST /images/load", Answer(chunks=[b'{"stream":"ok"}\n']))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    assert run("image", "load") == (0, "ok\n", "")
+    assert api.sent("POST /images/load").body == b"piped"
+
+
+BAD_LOADS = {
+    "an error in the stream": (
+        Answer(chunks=[b'{"stream":"a"}\n{"error":"no tar"}\n']),
+        "Error: no tar",
+    ),
+    "a refusal": (Answer(status=400, body={"message": "bad"}), "Error response from daemon: bad"),
+    "an answer that breaks off": (Answer(chunks=[b'{"stream":"a']), "cut off"),
+}
+
+
+@pytest.mark.parametrize(("answer", "text"), BAD_LOADS.values(), ids=BAD_LOADS)
+def test_a_load_that_fails(
+    api: UnixApi, run: Run, tmp_path: Path, answer: Answer, text: str
+) -> None:
+    (tmp_path / "a.tar").write_bytes(b"tar")
+    api.answer("POST /images/load", answer)
+    code, _, err = run("image", "load", "-i", str(tmp_path / "a.tar"))
+    assert code == 1
+    assert text in err
+
+
+def test_an_archive_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("image", "load", "-i", str(tmp_path / "none.tar"))
+    assert (code, err) == (
+        1,
+        f"Error: cannot read {tmp_path}/none.tar: No such file or directory\n",
+    )
+
+
+def test_image_rm_and_inspect(api: UnixApi, run: Run) -> None:
+    api.answer("DELETE /images/h:1", [{"Untagged": "h:1"}, {"Deleted": "sha256:1"}])
+    code, out, err = run("image", "rm", "none:1", "h:1")
+    assert (code, out) == (1, "Untagged: h:1\nDeleted: sha256:1\n")
+    assert "none:1" in err
+    api.answer("GET /images/r:5000/h:2/json", IMAGE)
+    assert run("image", "inspect", "-f", "{{.Size}}", "r:5000/h:2")[1] == "1983000\n"
+
+
+CONTAINER = {
+    "Id": "c" * 64, "Names": ["/web.1.t1"], "Image": "hello:1", "Command": "/serve --with many words",
+    "Created": 1, "State": "running", "Status": "Up 1 second", "Labels": {"a": "b"},
+    "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
+    "Mounts": [{"Type": "volume", "Name": "data", "Driver": "local"}],
+    "NetworkSettings": {"Networks": {"bridge": {}}},
+}  # fmt: skip
+
+
+def test_container_ls(api: UnixApi, run: Run) -> None:
+    api.answer("GET /containers/json", [CONTAINER])
+    code, out, _ = run("container", "ls", "-a")
+    assert code == 0
+    assert '"/serve --with many …"' in out
+    assert "0.0.0.0:8080->80/tcp" in out
+    assert api.sent("GET /containers/json").query == {"all": "1"}
+    shown = json.loads(run("container", "ls", "--format", "json")[1])
+    assert (shown["Labels"], shown["Mounts"], shown["LocalVolumes"]) == ("a=b", "data", "1")
+
+
+def test_container_logs_and_inspect(api: UnixApi, run: Run) -> None:
+    api.answer("GET /containers/c1/json", {"Config": {"Tty": False}})
+    api.answer("GET /containers/c1/logs", Answer(chunks=[frame(1, b"out\n"), frame(2, b"err\n")]))
+    assert run("container", "logs", "-n=5", "--timestamps", "c1") == (0, "out\n", "err\n")
+    assert api.sent("GET /containers/c1/logs").query == {
+        "stdout": "1", "stderr": "1", "tail": "5", "timestamps": "1",
+    }  # fmt: skip
+    api.answer("GET /containers/c1/json", {"Config": {"Tty": True}})
+    api.answer("GET /containers/c1/logs", Answer(chunks=[b"a terminal's bytes"]))
+    assert run("container", "logs", "c1")[1] == "a terminal's bytes"
+    assert run("container", "inspect", "-f", "{{.Config.Tty}}", "c1")[1] == "true\n"
+
+
+# ----------------------------------------------------------------------------------- the rest
+
+
+def test_events(api: UnixApi, run: Run) -> None:
+    event = {
+        "Type": "service", "Action": "update", "timeNano": 1_500_000_000,
+        "Actor": {"ID": "s1", "Attributes": {"name": "web", "a": "b"}},
+    }  # fmt: skip
+    text = json.dumps(event).encode()
+    api.answer("GET /events", Answer(chunks=[text[:20], text[20:] + b"\n"]))
+    assert run("events", "--since", "1", "-f", "type=service") == (
+        0, "1970-01-01T00:00:01.500000000Z service update s1 (a=b, name=web)\n", "",
+    )  # fmt: skip
+    assert run("events", "--format", "{{.Actor.ID}}")[1] == "s1\n"
+    assert json.loads(run("events", "--format", "json")[1]) == event
+
+
+def test_info_and_version(api: UnixApi, run: Run) -> None:
+    assert "Swarm: active\n" in run("info")[1]
+    assert run("info", "--format", "{{.Swarm.NodeID}}")[1] == f"{NODE['ID']}\n"
+    api.answer("GET /version", {
+        "Version": "0.1.0", "ApiVersion": "1.50", "MinAPIVersion": "1.24", "Os": "linux",
+        "Arch": "amd64", "KernelVersion": "6",
+    })  # fmt: skip
+    code, out, _ = run("version")
+    assert code == 0
+    assert "API version:       1.50 (minimum version 1.24)" in out
+    assert run("version", "--format", "{{.Server.Version}}")[1] == "0.1.0\n"
+
+
+def test_version_without_a_daemon_still_shows_ours(run: Run) -> None:
+    code, out, err = run("-H", "unix:///nowhere.sock", "version")
+    assert code == 1
+    assert out.startswith("Client: swarmctl\n")
+    assert "Cannot connect to swarmd at unix:///nowhere.sock" in err
+
+
+@pytest.mark.parametrize("command", ["", "service", "service create", "service update", "image"])
+def test_help_is_there(run: Run, command: str) -> None:
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    assert out.startswith("Usage: swarmctl")
+    assert "--secret" not in out
