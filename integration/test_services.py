@@ -48,7 +48,7 @@ def test_a_rolling_update_loses_no_request(host: Host) -> None:
         done = host.ctl(
             "service", "update", "--image", "hello:2", "--update-parallelism", "1", "hello"
         )
-    assert "Service converged" in done.stdout
+    assert "Service hello converged" in done.stdout
     assert load.failures == []
     assert load.requests > 100
     assert {task["Spec"]["ContainerSpec"]["Image"] for task in host.running("hello")} == {"hello:2"}

@@ -170,7 +170,7 @@ def test_lists_are_as_those_of_docker(web: Host) -> None:
         ("node", "ls"), ("node", "ls", "--format", "{{.ID}} {{.Self}} {{.TLSStatus}}"),
         ("node", "ps", "--format", "{{.Name}}"),
         ("image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}} {{.CreatedAt}}"),
-        ("container", "ls", "--format", "{{.ID}} {{.Names}} {{.Command}} {{.CreatedAt}} {{.Labels}} {{.Networks}}"),
+        ("container", "ls", "--format", "{{.ID}} {{.Names}} {{.Command}} {{.CreatedAt}} {{.Networks}}"),
         ("service", "inspect", "web", "--format", "{{.Spec.Name}} {{json .Spec.Mode}}"),
     ):  # fmt: skip
         ours, its = web.ctl(*words).stdout, web.docker(*words).stdout

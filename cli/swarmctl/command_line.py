@@ -1,16 +1,11 @@
 """Commands that read a command line as docker's do: ``--detach=false``, ``-f=json``; flags that are not there yet."""
 
-import difflib
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
 from typing_extensions import override
 
-from cli.swarmctl.arguments import boolean
-
-_SHORT_WITH_VALUE = re.compile(r"-([A-Za-z])=(.*)", re.DOTALL)
 _MAX_SUGGESTIONS = 3
 
 
@@ -58,12 +53,14 @@ class Command(click.Command):
 
 
 def _split(word: str) -> tuple[str, str, str]:
-    if short := _SHORT_WITH_VALUE.fullmatch(word):
-        return f"-{short[1]}", "=", short[2]
-    return word.partition("=") if word.startswith("--") else (word, "", "")
+    if word.startswith("--") or (word[1:2].isalpha() and word[2:3] == "="):
+        return word.partition("=")
+    return word, "", ""
 
 
 def _is_on(flag: str, value: str) -> bool:
+    from cli.swarmctl.arguments import boolean  # noqa: PLC0415 - slow to load, rarely needed
+
     try:
         return boolean(value)
     except ValueError as error:
@@ -81,6 +78,8 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
+            import difflib  # noqa: PLC0415 - slow to load, rarely needed
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), _MAX_SUGGESTIONS)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             ctx.fail(

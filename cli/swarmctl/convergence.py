@@ -99,7 +99,7 @@ def _verdict(
         if is_done:
             return (Verdict.CONVERGED if state else Verdict.RUNNING), ""
         return slots.without_hope()
-    failure = slots.without_hope()[1]
+    failure = last_failure(slots.tasks())
     reason = f"{_ENDED_BADLY.get(state, f'unknown state {state!r} of the update')}: {message}"
     return Verdict.FAILED, f"{reason}: {failure}" if failure else reason
 
@@ -109,6 +109,10 @@ class _Slots:
 
     def __init__(self, slots: Mapping[str, Sequence[Task]]) -> None:
         self._slots = slots
+
+    def tasks(self) -> list[Task]:
+        """All of them."""
+        return [task for slot in self._slots.values() for task in slot]
 
     def without_hope(self) -> tuple[Verdict, str]:
         """FAILED or STUCK with the reason of a slot that waiting does not help; else WAITING."""

@@ -53,7 +53,7 @@ def show_tasks(query: Mapping[str, str], *, format_: str | None, **more: bool) -
     tasks.sort(key=lambda task: (shown.natural(names.task(task)), str(task.get("NodeID", ""))))
     rows: list[dict[str, str]] = []
     for task in tasks:
-        row = _row(task, names, whole=more["no_trunc"])
+        row = _row(task, names, whole=more["no_trunc"] or more["quiet"])
         again = rows and rows[-1]["Name"] == row["Name"]
         rows.append(row | {"_Name": f" \\_ {row['Name']}" if again else row["Name"]})
     show_list(rows, _COLUMNS, format_=format_, quiet=more["quiet"])

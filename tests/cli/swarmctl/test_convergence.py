@@ -60,6 +60,12 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Verdict, str]] = {
     "updating": (service(1, "updating"), [task("running")], Verdict.WAITING, "why"),
     "updated": (service(1, "completed"), [task("running")], Verdict.CONVERGED, "why"),
     "paused": (service(1, "paused"), [], Verdict.FAILED, "service update paused: why"),
+    "paused while another attempt is under way": (
+        service(1, "paused"),
+        [REJECTED, task("preparing", created=2)],
+        Verdict.FAILED,
+        "service update paused: why: No such image: x:1",
+    ),
     "rolled back": (
         service(1, "rollback_completed"),
         [],
