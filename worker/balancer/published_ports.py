@@ -151,9 +151,9 @@ class PublishedPorts:
         """
         deadline = self._clock.monotonic() + limit_seconds
         pause, quiet = DRAIN_LOOK_SECONDS, 0
+        known: list[conntrack.Connection] = []
         while True:
-            live = await self._live(backends)
-            quiet = quiet + 1 if live == 0 else 0
+            quiet = 0 if await self._is_any_live(backends, known) else quiet + 1
             if quiet == _QUIET_LOOKS:
                 return True
             left = deadline - self._clock.monotonic()
@@ -191,15 +191,22 @@ class PublishedPorts:
             return False
         return True
 
-    async def _live(self, backends: Collection[Backend]) -> int:
-        handed_on = sum(door.live(backend) for door in self._doors.values() for backend in backends)
-        if handed_on:
-            return handed_on
-        return await self._do(
-            lambda: sum(
-                conntrack.count_live_tcp(backend.address, backend.port) for backend in backends
-            )
-        )
+    async def _is_any_live(
+        self, backends: Collection[Backend], known: list[conntrack.Connection]
+    ) -> bool:
+        """Whether a connection is under way; as long as one of ``known`` is, the kernel need not look for others."""
+        if any(door.live(backend) for door in self._doors.values() for backend in backends):
+            return True
+
+        def look() -> bool:
+            if known:
+                conntrack.drop_ended(known)
+            if not known:
+                for backend in backends:
+                    known.extend(conntrack.live_tcp(backend.address, backend.port))
+            return bool(known)
+
+        return await self._do(look)
 
     async def _make(self, wanted: Table) -> Sequence[PortFault]:
         faults = self._open_doors(wanted)

@@ -1,10 +1,11 @@
-"""Connections that the kernel tracks to one backend: counted to let it drain, forgotten when they never end."""
+"""Connections that the kernel tracks to one backend: found to let it drain, forgotten when they never end."""
 
 import errno
 import ipaddress
 import socket
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from worker.kernel.netlink_socket import (
     NETLINK_NETFILTER,
@@ -29,13 +30,45 @@ _LIVE_TCP_STATES = range(1, 6)
 """SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, CLOSE_WAIT: either side may still have something to say."""
 
 
-def count_live_tcp(address: str, port: int) -> int:
-    """How many TCP connections to this server are not over."""
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A tracked connection, by which the kernel finds it again at once."""
+
+    original: bytes
+    """How it was opened, as the kernel packs it."""
+    id: bytes
+    """Tells it from a later one between the same ends."""
+
+
+def live_tcp(address: str, port: int) -> list[Connection]:
+    """The TCP connections to this server that are not over.
+
+    The kernel walks its whole table for the answer, however few they are: 10 ms where it has 262,144 places.
+    """
     with NetlinkSocket(NETLINK_NETFILTER) as kernel:
-        return sum(
-            _tcp_state(entry) in _LIVE_TCP_STATES
+        return [
+            Connection(entry[_CTA_TUPLE_ORIG], entry.get(_CTA_ID, b""))
             for entry in _entries(kernel, socket.IPPROTO_TCP, address, port)
-        )
+            if _tcp_state(entry) in _LIVE_TCP_STATES
+        ]
+
+
+def drop_ended(connections: list[Connection]) -> None:
+    """Takes connections off the list's end until it ends with one that is not over: microseconds each."""
+    with NetlinkSocket(NETLINK_NETFILTER) as kernel:
+        while connections and not _is_live(kernel, connections[-1]):
+            connections.pop()
+
+
+def _is_live(kernel: NetlinkSocket, connection: Connection) -> bool:
+    question = _GENERIC + nested(_CTA_TUPLE_ORIG, connection.original)
+    try:
+        entry = attributes(kernel.get(Message(_CT_GET, question)), len(_GENERIC))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return entry.get(_CTA_ID, b"") == connection.id and _tcp_state(entry) in _LIVE_TCP_STATES
 
 
 def forget_udp(address: str, port: int) -> int:
