@@ -11,8 +11,9 @@ import gc
 YOUNG_THRESHOLD = 2_000
 """New objects, less those freed, before the youngest are walked; Python's own is 700."""
 MIDDLE_THRESHOLD = 10
-OLD_THRESHOLD = 5_000
-"""Walks of the middle generation before everything is walked; Python's own is 10."""
+OLD_THRESHOLD = 100
+"""Walks of the middle generation before everything is walked; Python's own is 10. Not never: connections that lived
+long leave cycles too."""
 
 
 def walk_old_objects_rarely() -> None:

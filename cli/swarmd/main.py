@@ -11,6 +11,7 @@ from cli.swarmd.daemon import Daemon
 from cli.swarmd.options import parse_arguments
 from common import descriptors
 from common.errors import SwarmdError
+from common.garbage import walk_old_objects_rarely
 from common.log import set_up_logging
 
 log = logging.getLogger("swarmd")
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_up_logging(options.log_level)
     os.umask(0o022)
     descriptors.raise_limit()
+    walk_old_objects_rarely()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(Daemon(options, given, path).run())
