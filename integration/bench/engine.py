@@ -52,6 +52,9 @@ class Engine:
                 response = self._connection.getresponse()
                 data = response.read()
                 break
+            except TimeoutError:
+                self._connection.close()
+                raise  # it may have been done: not again
             except (http.client.HTTPException, OSError):
                 self._connection.close()  # an idle connection that the daemon closed meanwhile
                 if is_last:
@@ -133,12 +136,18 @@ class Engine:
         )
 
     def import_image(self, archive: bytes, name: str, *changes: str) -> str:
-        """Makes an image of a file system."""
+        """Makes an image of a file system and gives its id."""
         repository, _, tag = name.partition(":")
         query = [("fromSrc", "-"), ("repo", repository), ("tag", tag)]
         query += [("changes", change) for change in changes]
         self.call("POST", f"/images/create?{urllib.parse.urlencode(query)}", archive)
-        return name
+        image_id: str = self.call("GET", f"/images/{name}/json")["Id"]
+        return image_id
+
+    def remove_all(self, prefix: str) -> None:
+        """Removes the services that are called so, and what is left of their containers."""
+        for service in self.call("GET", f"/services?filters={_filters({'name': [prefix]})}"):
+            self.remove(service["ID"])
 
 
 def wait(what: str, look: Callable[[], object], *, poll_seconds: float) -> None:

@@ -1,9 +1,10 @@
 """What a user of services waits for, and what a node with a hundred tasks costs.
 
 Both sides are driven by the same calls of the Engine API: a swarmd of our own in a network namespace, and the daemon
-that listens on the socket in ``PEER_DOCKER_HOST``, if that is set. Their images have the same content. Every sample
-ends when the task list says so, asked every ``POLL_SECONDS``, or every ``POLL_MANY_SECONDS`` where many tasks are
-waited for. Our samples of a row are taken first, then the peer's; nothing else runs on the idle side.
+that listens on the socket in ``PEER_DOCKER_HOST``, if that is set. Their images have the same content and are named by
+their ids: for any other name dockerd asks a registry before each start, and may wait for seconds. Every sample ends
+when the task list says so, asked every ``POLL_SECONDS``, or every ``POLL_MANY_SECONDS`` where many tasks are waited
+for. Our samples of a row are taken first, then the peer's; nothing else runs on the idle side.
 
 Memory is the proportional share (PSS) of every process that a container needs beside its own: here swarmd and its
 supervisor, there dockerd, containerd, its shims and proxies. Processor time at 100 tasks is that of the same processes
@@ -34,10 +35,11 @@ STARTS = 15
 KILLS = 10
 SAMPLES = 5
 SETTLE_SECONDS = 2.0
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
 MIB = 1 << 20
 ROLL, PARALLELISM = 20, 5
 IMAGE = "swarmd-bench:1"
+PREFIX = "swarmd-bench-"
 WAITS_FOR_SIGTERM = "trap 'exit 0' TERM; mkfifo /tmp/wait; read -r line <>/tmp/wait"
 """One process that does nothing and ends at once when it is told to."""
 PEER_SOCKET = "PEER_DOCKER_HOST"
@@ -50,6 +52,8 @@ class Side:
     """One of the two that are measured."""
 
     engine: Engine
+    image: str
+    """By its id."""
     family: Callable[[], Sequence[int]]
     """The processes that are its cost."""
 
@@ -68,11 +72,11 @@ def measure() -> Iterator[Row]:
     """Every row of the benchmark."""
     with _ours() as ours, _peer() as peer:
         both = _Both(ours, peer)
-        yield both.row("create to running", "ms", lambda side: _starts(side.engine))
+        yield both.row("create to running", "ms", _starts)
         yield from _scale_rows(both, 50)
         yield from _scale_rows(both, 100)
-        yield both.row(f"rolling update of {ROLL}", "s", lambda side: _rolls(side.engine))
-        yield both.row("kill to replacement", "ms", lambda side: _kills(side.engine))
+        yield both.row(f"rolling update of {ROLL}", "s", _rolls)
+        yield both.row("kill to replacement", "ms", _kills)
 
 
 def _scale_rows(both: "_Both", replicas: int) -> Iterator[Row]:
@@ -92,13 +96,14 @@ def _scale_rows(both: "_Both", replicas: int) -> Iterator[Row]:
 # ---------------------------------------------------------------------------------------- samples
 
 
-def _starts(engine: Engine) -> list[float]:
-    return [_start(engine) for _ in range(STARTS)]
+def _starts(side: Side) -> list[float]:
+    return [_start(side) for _ in range(STARTS)]
 
 
-def _start(engine: Engine) -> float:
+def _start(side: Side) -> float:
+    engine = side.engine
     begun = time.perf_counter()
-    service = _create(engine, 1)
+    service = _create(side, 1)
     engine.wait_running(service, 1, POLL_SECONDS)
     seconds = time.perf_counter() - begun
     engine.remove(service)
@@ -107,7 +112,7 @@ def _start(engine: Engine) -> float:
 
 def _scale(side: Side, replicas: int) -> Scaling:
     engine = side.engine
-    service = _create(engine, 1)
+    service = _create(side, 1)
     engine.wait_running(service, 1, POLL_SECONDS)
     time.sleep(SETTLE_SECONDS)
     busy, begun = processes.busy_seconds(), time.perf_counter()
@@ -129,8 +134,9 @@ def _scale(side: Side, replicas: int) -> Scaling:
     )
 
 
-def _rolls(engine: Engine) -> list[float]:
-    service = _create(engine, ROLL, UpdateConfig={"Parallelism": PARALLELISM, "Delay": 0})
+def _rolls(side: Side) -> list[float]:
+    engine = side.engine
+    service = _create(side, ROLL, UpdateConfig={"Parallelism": PARALLELISM, "Delay": 0})
     engine.wait_running(service, ROLL, POLL_MANY_SECONDS)
     found = [_roll(engine, service, f"ROUND={number}") for number in range(SAMPLES)]
     engine.remove(service)
@@ -160,8 +166,9 @@ def _is_settled(engine: Engine, service: str) -> bool:
     return bool(status.get("State") == "completed")
 
 
-def _kills(engine: Engine) -> list[float]:
-    service = _create(engine, 1)
+def _kills(side: Side) -> list[float]:
+    engine = side.engine
+    service = _create(side, 1)
     engine.wait_running(service, 1, POLL_SECONDS)
     found = [_kill(engine, service) for _ in range(KILLS)]
     engine.remove(service)
@@ -181,8 +188,9 @@ def _kill(engine: Engine, service: str) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def _create(engine: Engine, replicas: int, **more: Any) -> str:
-    return engine.create(f"swarmd-bench-{next(_numbers)}", IMAGE, replicas, **more)
+def _create(side: Side, replicas: int, **more: Any) -> str:
+    name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
+    return side.engine.create(name, side.image, replicas, **more)
 
 
 # ------------------------------------------------------------------------------------------ sides
@@ -219,8 +227,9 @@ def _ours() -> Iterator[Side]:
         host.make()
         host.start()
         engine = Engine(host.socket.removeprefix("unix://"))
-        with _ready(engine):
-            yield Side(engine=engine, family=lambda: processes.with_words([str(directory)]))
+        with _ready(engine) as image:
+            family = lambda: processes.with_words([str(directory)])  # noqa: E731
+            yield Side(engine=engine, image=image, family=family)
     finally:
         host.remove()
 
@@ -232,21 +241,23 @@ def _peer() -> Iterator[Side | None]:
         yield None
         return
     engine = Engine(path)
-    with _ready(engine):
-        yield Side(engine=engine, family=lambda: processes.docker_family(engine.daemon_pid()))
+    with _ready(engine) as image:
+        family = lambda: processes.docker_family(engine.daemon_pid())  # noqa: E731
+        yield Side(engine=engine, image=image, family=family)
 
 
 @contextlib.contextmanager
-def _ready(engine: Engine) -> Iterator[None]:
-    """A swarm and the image, both taken away again if they were not there."""
+def _ready(engine: Engine) -> Iterator[str]:
+    """Gives the image's id, in a swarm. Afterwards all is as it was, also when a measurement broke off."""
     with contextlib.ExitStack() as stack:
         if engine.call("GET", "/info")["Swarm"]["LocalNodeState"] != "active":
             engine.call("POST", "/swarm/init", {"ListenAddr": "0.0.0.0:2377"})
             stack.callback(engine.call, "POST", "/swarm/leave?force=true")
         command = f'CMD ["/bin/sh", "-c", "{WAITS_FOR_SIGTERM}"]'
-        engine.import_image(_archive(), IMAGE, command)
+        image = engine.import_image(_archive(), IMAGE, command)
         stack.callback(engine.call, "DELETE", f"/images/{IMAGE}")
-        yield
+        stack.callback(engine.remove_all, f"{PREFIX}{os.getpid()}-")
+        yield image
 
 
 def _archive() -> bytes:
