@@ -1,9 +1,14 @@
 """Containers' records on disk: one directory each, whole or not there."""
 
+import errno
 import logging
+import os
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from common.codec import CodecError, decode, encode
 from common.errors import SystemFailureError
@@ -15,13 +20,18 @@ log = logging.getLogger("swarmd.containers")
 _RECORD = "record"
 _NEW = "record.new"
 _GONE = ".gone-"
+FILE_BYTES_MAX: Final = 256 * 1024
+"""A longer file of one record's changes is replaced by one that holds the latest only."""
+_HEAD: Final = struct.Struct(">II")
 
 
 class Records:
     """The directory of all containers.
 
-    A record is replaced by rename and not flushed: after a crash of swarmd the kernel still has it, and after a crash
-    of the machine its container is gone anyway. A directory without a whole record is a container half made.
+    A record is appended to the container's file as length, checksum and bytes, and the latest whole one counts: a
+    file made anew per change costs ext4 a search past every inode that was deleted within five seconds. It is not
+    flushed: after a crash of swarmd the kernel still has it, and after a crash of the machine its container is gone
+    anyway. A directory without a whole record is a container half made.
     """
 
     def __init__(self, root: str) -> None:
@@ -48,10 +58,15 @@ class Records:
         if path.name.startswith(_GONE):
             return None
         try:
-            container = decode(Container, (path / _RECORD).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, CodecError):
+            data = (path / _RECORD).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return container if container.id == path.name else None
+        container, sound = _latest(data)
+        if container is None or container.id != path.name:
+            return None
+        if sound < len(data):
+            os.truncate(path / _RECORD, sound)
+        return container
 
     def make(self, container_id: str) -> Path:
         """The directory of a new container, with room for its files."""
@@ -63,15 +78,19 @@ class Records:
         return path
 
     def write(self, container: Container) -> None:
-        """Replaces a container's record.
+        """Records a container as it stands now.
 
         Raises:
             SystemFailureError: the disk said no; the old record stands.
         """
-        path = self.directory(container.id)
+        path = self.directory(container.id) / _RECORD
+        data = encode(container)
+        framed = _HEAD.pack(len(data), zlib.crc32(data)) + data
         with disk_errors():
-            (path / _NEW).write_bytes(encode(container))
-            (path / _NEW).rename(path / _RECORD)
+            if _append(path, framed) > FILE_BYTES_MAX:
+                new = path.with_name(_NEW)
+                new.write_bytes(framed)
+                new.replace(path)
 
     def remove(self, container_id: str) -> None:
         """Takes a container's directory away; once it has begun it is gone for whoever looks.
@@ -84,6 +103,35 @@ class Records:
             remove_tree(str(gone))
             path.rename(gone)
         remove_tree(str(gone))
+
+
+def _latest(data: bytes) -> tuple[Container | None, int]:
+    """The last whole record, and where it ends."""
+    found, place = None, 0
+    while place + _HEAD.size <= len(data):
+        length, checksum = _HEAD.unpack_from(data, place)
+        start = place + _HEAD.size
+        body = data[start : start + length]
+        if len(body) != length or zlib.crc32(body) != checksum:
+            break
+        found, place = body, start + length
+    try:
+        return (None if found is None else decode(Container, found)), place
+    except CodecError:
+        return None, place
+
+
+def _append(path: Path, data: bytes) -> int:
+    """Appends all of it or nothing; gives the file's size."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        if os.write(descriptor, data) != len(data):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return size + len(data)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Makes and unmakes what a container consists of. Every step may be done again after a crash."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class Workshop:
         """A container's directories."""
         return Places(
             directory=str(self.records.directory(container_id)),
-            merged=str(self._exec_root / "merged" / container_id),
+            merged=str(self._exec_root / "merged"),
             etc=str(self._exec_root / "etc" / container_id),
         )
 
@@ -131,8 +130,6 @@ class Workshop:
 def _remove_run_files(places: Places) -> None:
     with disk_errors():
         remove_tree(places.etc)
-        with suppress(FileNotFoundError):
-            Path(places.merged).rmdir()
 
 
 def _check_bind_source(mount: Mount) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from common.codec import encode
 from common.errors import (
     ConflictError,
     InvalidInputError,
@@ -31,6 +30,7 @@ from tests.support.fake_machinery import FakeImages, FakeNetworks, FakeRuntime, 
 from worker.containers.engine import LocalEngine, Surroundings
 from worker.containers.log_lines import LogQuery
 from worker.containers.record import Container, ContainerConfig, ContainerState, Health
+from worker.containers.records import Records
 from worker.containers.workshop import Machinery
 from worker.images.resolved import ResolvedImage
 from worker.runtime.bundle import ExecResult
@@ -355,8 +355,8 @@ async def test_a_start_whose_outcome_was_not_recorded_is_looked_up(
             await engine.start(container.id)
     if has_ended:
         await machine.runtime.end(container.id, 0)
-    intent = encode(replace(container, started_at=machine.clock.now()))
-    (machine.directory(container) / "record").write_bytes(intent)
+    records = Records(str(machine.directory(container).parent))
+    records.write(replace(container, started_at=machine.clock.now()))
 
     async with machine.engine() as engine:
         assert engine.find(container.id).state is expected
