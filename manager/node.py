@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Never
 
 from common.clock import Clock
+from common.model.node import ManagerStatus, Reachability
 from manager.control.registry import run_loops
 from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
@@ -22,7 +24,7 @@ class Manager:
 
     def __init__(self, directory: Path, node_id: str, clock: Clock, chance: random.Random) -> None:
         """A manager that keeps its log in ``directory``."""
-        self._clock, self._chance = clock, chance
+        self._node_id, self._clock, self._chance = node_id, clock, chance
         self._leadership = asyncio.Event()
         self._demotion = asyncio.Event()
         replica = Replica()
@@ -41,6 +43,17 @@ class Manager:
         """
         await self._log.start()
         await self._log.until_leader()
+
+    def managers(self) -> Mapping[str, ManagerStatus]:
+        """How each member of the raft stands, by node id: this is the only one."""
+        node = self.store.state.nodes.get(self._node_id)
+        told = node.manager_status if node is not None else None
+        own = ManagerStatus(
+            leader=self._log.is_leader,
+            reachability=Reachability.REACHABLE,
+            addr=told.addr if told is not None else "",
+        )
+        return {self._node_id: own}
 
     async def close(self) -> None:
         """Closes the log of a manager that was started and is not run."""

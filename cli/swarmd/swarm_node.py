@@ -35,7 +35,7 @@ from common.model.node import (
 )
 from common.protocol.channel import Channel, local_channel
 from manager.api import tell_swarm_events
-from manager.api.ports import InitRequest, LocalState
+from manager.api.ports import InitRequest, JoinRequest, LocalState, SavedState
 from manager.node import Manager
 from manager.store.changes import Create
 from worker.node import WorkerNode
@@ -197,6 +197,22 @@ class SwarmNode:
             self._live(membership, manager)
             log.info("made a swarm", extra={"node": membership.node_id, "address": address})
             return membership.node_id
+
+    async def join(self, request: JoinRequest) -> None:  # noqa: ARG002 - as the API's port has it
+        """Refuses.
+
+        Raises:
+            NotImplementedHereError: always.
+        """
+        raise NotImplementedHereError("joining a swarm: not implemented")
+
+    async def restore(self, request: InitRequest, saved: SavedState) -> str:  # noqa: ARG002
+        """Refuses.
+
+        Raises:
+            NotImplementedHereError: always.
+        """
+        raise NotImplementedHereError("restoring a swarm: not implemented")
 
     async def leave(self, *, force: bool) -> None:  # noqa: ARG002 - whether it may go was asked by the API
         """Leaves the swarm: stops its tasks and forgets it.

@@ -1,13 +1,13 @@
 """What this half of the API needs of the node that serves it, and no more."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from common.engine_api.facts import EngineFacts
 from common.model.cluster import ClusterSpec
-from common.model.node import Availability
+from common.model.node import Availability, ManagerStatus
 from common.protocol.messages import LogLine
 from manager.store.store import Store
 
@@ -26,6 +26,32 @@ class InitRequest:
     subnet_size: int
     availability: Availability
     force_new_cluster: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRequest:
+    """``POST /swarm/join``: checked, but addresses are as the user wrote them ("" where nothing was said)."""
+
+    listen_addr: str
+    """``address:port`` or ``interface:port``."""
+    advertise_addr: str
+    data_path_addr: str
+    remote_addrs: tuple[str, ...]
+    """``address:port`` of managers, at least one; the port is always there."""
+    join_token: str
+    """As the user wrote it; not empty."""
+    availability: Availability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedState:
+    """A saved cluster that came whole and undamaged, to be restored."""
+
+    cluster_id: str
+    index: int
+    """Raft index up to which entries are in it; the new log goes on behind it."""
+    parts: Callable[[], Iterator[bytes]]
+    """What ``Replica.snapshot`` gave. To be called and iterated in a thread: it reads a file."""
 
 
 class LocalState(StrEnum):
@@ -77,6 +103,14 @@ class RunningManager(Protocol):
         """Logs of tasks on any node."""
         ...
 
+    def managers(self) -> Mapping[str, ManagerStatus]:
+        """How each member of the raft stands, by node id, as this manager sees it now.
+
+        Where no leader is known, none of them is the leader. A member is reachable when this manager has a link to it
+        (and itself always is); UNKNOWN where it cannot tell.
+        """
+        ...
+
 
 class SwarmNode(Protocol):
     """This node's life in a swarm (``cli.swarmd`` is it)."""
@@ -107,8 +141,35 @@ class SwarmNode(Protocol):
     async def init(self, request: InitRequest) -> str:
         """Makes a new swarm of this one node, as its manager; gives the node's id.
 
+        With ``request.force_new_cluster`` the node is a manager, and the swarm goes on from what its log holds, with
+        this node as its only manager; ``request.spec`` is not looked at.
+
         Raises:
             InvalidInputError: an address that this machine does not have, or several to choose from.
+            UnavailableError: it is part of a swarm already.
+        """
+        ...
+
+    async def join(self, request: JoinRequest) -> None:
+        """Becomes a part of a swarm that is there; its role is the join token's.
+
+        Raises:
+            InvalidInputError: the token or an address cannot be right; nothing was changed.
+            ForbiddenError: the managers do not take the token.
+            UnavailableError: it is part of a swarm already, or no manager can be reached, or none leads. Should it take
+                longer than the request may, it goes on in the background and ``local_state`` is PENDING.
+        """
+        ...
+
+    async def restore(self, request: InitRequest, saved: SavedState) -> str:
+        """Makes a new swarm of this one node out of a saved one; gives the node's id.
+
+        The cluster keeps its id, its certificate authority and its objects; ``request.spec`` is not looked at. Nodes
+        that were managers of the saved cluster are none of the new one.
+
+        Raises:
+            InvalidInputError: an address that this machine does not have, or several to choose from, or the saved state
+                cannot be read.
             UnavailableError: it is part of a swarm already.
         """
         ...

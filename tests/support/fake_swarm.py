@@ -1,7 +1,7 @@
 """A node as the API sees it: a store in memory, an engine that says what it is told, logs out of a list."""
 
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from common.clock import Clock
 from common.engine_api.facts import EngineFacts
@@ -18,7 +18,7 @@ from common.model.node import (
     Role,
 )
 from common.protocol.messages import LogLine
-from manager.api.ports import InitRequest, LocalState, LogSelection
+from manager.api.ports import InitRequest, JoinRequest, LocalState, LogSelection, SavedState
 from manager.store.changes import Create
 from manager.store.store import Store, memory_store
 
@@ -74,6 +74,14 @@ class FakeManager:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.logs = FakeLogs()
+        self.standing = {
+            NODE_ID: ManagerStatus(
+                leader=True, reachability=Reachability.REACHABLE, addr="192.0.2.1:2377"
+            )
+        }
+
+    def managers(self) -> Mapping[str, ManagerStatus]:
+        return self.standing
 
 
 class FakeNode:
@@ -86,6 +94,8 @@ class FakeNode:
         self.manager: FakeManager | None = None
         self.state = LocalState.INACTIVE
         self.requests: list[InitRequest] = []
+        self.joined: list[JoinRequest] = []
+        self.restored: list[tuple[InitRequest, SavedState]] = []
         self.left: list[bool] = []
 
     def local_state(self) -> LocalState:
@@ -107,6 +117,15 @@ class FakeNode:
         )
         await self._store.propose([Create(object=cluster), Create(object=ready_node(NODE_ID))])
         return self.node_id
+
+    async def join(self, request: JoinRequest) -> None:
+        self.joined.append(request)
+        self.node_id, self.node_addr = NODE_ID, "192.0.2.1"
+        self.state = LocalState.ACTIVE
+
+    async def restore(self, request: InitRequest, saved: SavedState) -> str:
+        self.restored.append((request, saved))
+        return await self.init(request)
 
     async def leave(self, *, force: bool) -> None:
         self.left.append(force)
