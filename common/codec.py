@@ -75,6 +75,24 @@ def decode(kind: type[T], data: bytes) -> T:
     return value
 
 
+def pack_plain(value: Any) -> bytes:  # noqa: ANN401
+    """Packs plain values: numbers, text, bytes, and arrays and maps of them."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpack_plain(data: bytes) -> Any:  # noqa: ANN401
+    """Unpacks plain values; an array is a list.
+
+    Raises:
+        CodecError: the bytes are not msgpack.
+    """
+    try:
+        return msgpack.unpackb(data, raw=False, strict_map_key=True)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+        raise CodecError(f"not valid msgpack: {error}") from error
+
+
 def tagged(*members: type) -> None:
     """Registers the members of a closed union: from now on each is packed with its name."""
     _tagged.update(members)

@@ -13,6 +13,7 @@ SwarmdError                     a sentence for its reader, and a hint when there
 ├── UnavailableError            503  not (yet) able to answer; trying again may help
 │   ├── NotInSwarmError         503  "This node is not a swarm manager."
 │   ├── NotLeaderError          503
+│   ├── NoLeaderError           503  "The swarm does not have a leader. …"
 │   └── OutcomeUnknownError     503  a proposal that may or may not be committed
 └── SystemFailureError          500  the machine refused (disk full, kernel said no)
 
@@ -81,6 +82,16 @@ class NotInSwarmError(UnavailableError):
 
 class NotLeaderError(UnavailableError):
     """Only the leader can do this, and this manager does not lead."""
+
+
+class NoLeaderError(UnavailableError):
+    """No manager leads the swarm: a majority of them is missing. In Docker's words."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The swarm does not have a leader. It's possible that too few managers are online. "
+            "Make sure more than half of the managers are online."
+        )
 
 
 class OutcomeUnknownError(UnavailableError):

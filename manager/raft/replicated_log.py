@@ -25,6 +25,7 @@ from pysyncobj.version import VERSION
 
 from common.clock import Clock
 from common.errors import (
+    NoLeaderError,
     NotLeaderError,
     OutcomeUnknownError,
     SystemFailureError,
@@ -131,6 +132,15 @@ class ReplicatedLog:
         if self._member is None:
             raise NotLeaderError("this manager is not running")
         return await self._member.propose(_ENTRY + request_id + entry)
+
+    async def up_to_date(self) -> None:
+        """Returns once everything that was committed before this call is applied here.
+
+        Raises:
+            NoLeaderError: it is not running, or does not lead.
+        """
+        if not self.is_leader:  # the only member: nothing is committed elsewhere
+            raise NoLeaderError
 
     @property
     def is_leader(self) -> bool:

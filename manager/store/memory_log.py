@@ -19,3 +19,6 @@ class MemoryLog:
         applied = Applied(self._index, self._apply(self._index, request_id, entry))
         await asyncio.sleep(0)  # what was committed can be looked at before the next proposal
         return applied
+
+    async def up_to_date(self) -> None:
+        """Everything that was committed is applied."""
