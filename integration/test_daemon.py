@@ -139,7 +139,7 @@ def test_a_damaged_journal_is_told_and_nothing_is_overwritten(host: Host) -> Non
     host.create_hello()
     before = container_ids(host)
     host.stop()
-    journal = host.data_root / "swarm/raft/journal"
+    journal = host.data_root / "swarm/raft/log-0000000000000001"
     whole = journal.read_bytes()
     damaged = bytearray(whole)
     damaged[len(whole) // 3] ^= 0xFF
@@ -467,7 +467,7 @@ def test_others_on_the_host_can_read_nothing_and_logs_tell_no_environment(host: 
             if path.is_socket():
                 assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0, path
     for name in (
-        "", "agent", "containers", "images", "network", "swarm", "swarm/raft/journal", "swarm/node",
+        "", "agent", "containers", "images", "network", "swarm", "swarm/raft/key", "swarm/node",
         "agent/assignments",
     ):  # fmt: skip
         mode = stat.S_IMODE((host.data_root / name).stat().st_mode)

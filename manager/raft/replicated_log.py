@@ -28,14 +28,13 @@ from common.errors import (
     NoLeaderError,
     NotLeaderError,
     OutcomeUnknownError,
-    SystemFailureError,
     UnavailableError,
 )
-from manager.raft.disk import open_or_create
+from manager.raft.disk import Directory, open_directory
 from manager.raft.fail_stop import FailStop, stop_process
 from manager.raft.journal import Journal, Written
 from manager.raft.log import ENTRY_BYTES_MAX, REQUEST_ID_BYTES, Applied, Apply, check_size
-from manager.raft.records import SALT_BYTES, JournalDamagedError, pack_header
+from manager.raft.seal import Seal, load_or_create_key
 
 socket.inet_ntop = _socket.inet_ntop
 """Importing PySyncObj 0.3.17 replaces it, on every system, by a function of Windows; ours again for the rest of us."""
@@ -44,7 +43,7 @@ if VERSION != "0.3.17":
 
 _log = logging.getLogger("swarmd.raft")
 
-JOURNAL_NAME = "journal"
+KEY_NAME = "key"
 PROPOSALS_MAX = 10_000
 """Proposals under way at once; more are refused until some are done."""
 TURN_SECONDS_MAX = 0.01
@@ -100,6 +99,7 @@ class ReplicatedLog:
             apply=apply, clock=clock, on_leadership=on_leadership, fail_stop=fail_stop
         )
         self._member: _Member | None = None
+        self._opened: Directory | None = None
 
     async def start(self) -> None:
         """Opens the journal and takes part; returns once all that was committed here before is applied.
@@ -108,8 +108,8 @@ class ReplicatedLog:
             JournalDamagedError: the journal is not what was written.
             SystemFailureError: the directory cannot be used.
         """
-        header = pack_header(self._chance.randbytes(SALT_BYTES))
-        journal = await asyncio.to_thread(self._open_journal, header)
+        directory, journal = await asyncio.to_thread(self._open_journal)
+        self._opened = directory
         self._member = _Member(self._node_id, journal, self._surroundings)
         await self._member.caught_up
 
@@ -117,7 +117,10 @@ class ReplicatedLog:
         """Leaves in order: what is under way is given up with an unknown outcome, the journal is closed."""
         if self._member is not None:
             member, self._member = self._member, None
-            await member.stop()
+            try:
+                await member.stop()
+            finally:
+                self._close_directory()
 
     async def propose(self, entry: bytes, request_id: bytes) -> Applied:
         """Gives what applying the entry answered here, once it is durable, committed and applied.
@@ -157,16 +160,19 @@ class ReplicatedLog:
             raise NotLeaderError("this manager is not running")
         await self._member.leads.wait()
 
-    def _open_journal(self, header: bytes) -> Journal:
-        file = open_or_create(self._directory / JOURNAL_NAME, header)
+    def _open_journal(self) -> tuple[Directory, Journal]:
+        directory = open_directory(self._directory)
         try:
-            return Journal(file)
-        except OSError as error:
-            file.close()
-            raise SystemFailureError(f"cannot read {file.name}: {error.strerror}") from error
-        except JournalDamagedError:
-            file.close()
+            seal = Seal(load_or_create_key(self._directory / KEY_NAME))
+            return directory, Journal.open(directory, seal)
+        except BaseException:
+            directory.close()
             raise
+
+    def _close_directory(self) -> None:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            opened.close()
 
 
 class _Member(SyncObj):

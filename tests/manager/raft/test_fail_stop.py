@@ -5,9 +5,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from manager.raft.disk import open_or_create
+from manager.raft.disk import open_directory
 from manager.raft.fail_stop import EXIT_STATUS
 from manager.raft.journal import Journal
+from manager.raft.seal import Seal, load_or_create_key
 
 JOURNAL_BYTES_MAX = 64 * 1024
 CHILD_SECONDS_MAX = 30
@@ -53,8 +54,9 @@ def test_a_disk_that_takes_no_more_ends_the_process_with_the_reason(tmp_path: Pa
     assert "CRITICAL stopping at once: the journal cannot be written" in ended.stderr
     assert ended.stderr.rstrip().endswith("OSError: [Errno 27] File too large")
     acknowledged = [int(line) for line in ended.stdout.split()]
-    file = open_or_create(directory / "journal", b"")
-    journal = Journal(file)
-    file.close()
+    opened = open_directory(directory)
+    journal = Journal.open(opened, Seal(load_or_create_key(directory / "key")))
+    journal.close()
+    opened.close()
     assert len(acknowledged) > 50
     assert journal.last_index >= acknowledged[-1]

@@ -1,52 +1,79 @@
+import errno
 import logging
 import random
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from manager.raft.journal import Journal, LogEntry
-from manager.raft.records import (
-    EntryItem,
-    HardState,
-    JournalDamagedError,
-    pack_batch,
-    pack_entry,
-    pack_hard_state,
-    pack_header,
-    seed_of,
-)
-from tests.support.fake_disk import FakeFile
+from common.errors import SystemFailureError
+from manager.raft.journal import Journal
+from manager.raft.records import NOWHERE, HardState, JournalDamagedError, Position
+from manager.raft.replay import LogEntry
+from manager.raft.seal import Seal
+from manager.raft.segments import segment_name
+from tests.support.power_loss import Disk
 
-HEADER = pack_header(b"saltsalt")
+SEAL = Seal(b"k" * 32)
 
 
-def reopened(file: FakeFile) -> Journal:
-    return Journal(FakeFile(file.read()))
+@pytest.fixture
+def disk() -> Disk:
+    return Disk(random.Random(1), "/raft")
 
 
-def test_a_new_journal_is_empty() -> None:
-    journal = Journal(FakeFile(HEADER))
-    assert (journal.entries, journal.last_index, journal.durable) == ([], 0, 0)
-    assert journal.hard_state == HardState()
+def opened(disk: Disk, snapshot: Position = NOWHERE) -> Journal:
+    return Journal.open(disk.directory(), SEAL, snapshot)
 
 
-def test_remembers_entries_and_the_hard_state() -> None:
-    file = FakeFile(HEADER)
-    journal = Journal(file)
+def filled(journal: Journal, first: int, last: int, term: int = 1) -> Journal:
+    for index in range(first, last + 1):
+        journal.add(b"%d" % index, index, term)
+    return journal
+
+
+def kept(first: int, last: int, term: int = 1) -> list[LogEntry]:
+    return [(b"%d" % index, index, term) for index in range(first, last + 1)]
+
+
+def test_a_new_journal_is_empty(disk: Disk) -> None:
+    journal = opened(disk)
+    assert (journal.entries, journal.first_index, journal.last_index) == ([], 1, 0)
+    assert (journal.before, journal.last_term, journal.term_of(0)) == (Position(0, 0), 0, 0)
+    assert (journal.durable, journal.hard_state, journal.bytes) == (0, HardState(), 0)
+    assert journal.has_unwritten is False
+
+
+def test_remembers_entries_and_the_hard_state(disk: Disk) -> None:
+    journal = opened(disk)
     journal.add(b"a", 1, 1)
     journal.set_term(2, "me")
     journal.add(b"b", 2, 2)
     journal.set_commit(1)
     journal.note_commit()
     journal.flush()
-    assert reopened(file).entries == [(b"a", 1, 1), (b"b", 2, 2)]
-    assert reopened(file).hard_state == HardState(2, 1, "me")
+    again = opened(disk)
+    assert again.entries == [(b"a", 1, 1), (b"b", 2, 2)]
+    assert (again.hard_state, again.durable, again.bytes) == (HardState(2, 1, "me"), 2, 2)
 
 
-def test_only_what_is_synced_is_durable() -> None:
-    journal = Journal(FakeFile(HEADER))
+def test_gives_entries_by_index(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 5)
+    journal.compact(2)
+    assert journal.entry(3) == (b"3", 3, 1)
+    assert (journal.term_of(2), journal.first_index, journal.bytes) == (1, 3, 3)
+    assert journal.between(3, 4, 100) == kept(3, 4)
+    assert journal.between(3, 5, 2) == kept(3, 4)
+    assert journal.between(4, 9, 0) == kept(4, 4)
+    assert journal.between(6, 9, 9) == []
+    for asks in (journal.entry, journal.term_of, lambda index: journal.between(index, 5, 9)):
+        with pytest.raises(IndexError, match="entry 1 is not in the log: it begins with 3"):
+            asks(1)
+    with pytest.raises(IndexError):
+        journal.entry(6)
+
+
+def test_only_what_is_synced_is_durable(disk: Disk) -> None:
+    journal = opened(disk)
     journal.add(b"a", 1, 1)
     written = journal.write()
     journal.add(b"b", 2, 1)
@@ -58,31 +85,32 @@ def test_only_what_is_synced_is_durable() -> None:
     assert (journal.durable, journal.has_unwritten, journal.write()) == (2, False, None)
 
 
-def test_an_entry_must_follow_the_last() -> None:
-    journal = Journal(FakeFile(HEADER))
-    journal.add(b"a", 5, 1)
+def test_a_write_is_one_write_and_one_sync(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 100)
+    before = disk.operations
+    journal.write()
+    assert disk.operations == before + 2
+
+
+def test_an_entry_must_follow_the_last(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 5)
     with pytest.raises(ValueError, match="entry 7 after entry 5"):
         journal.add(b"b", 7, 1)
 
 
-def test_entries_that_take_the_place_of_others() -> None:
-    file = FakeFile(HEADER)
-    journal = Journal(file)
-    for index in (1, 2, 3):
-        journal.add(b"old", index, 1)
+def test_entries_that_take_the_place_of_others(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 3)
     journal.flush()
     journal.cut_from(2)
-    assert (journal.last_index, journal.durable) == (1, 1)
+    assert (journal.last_index, journal.durable, journal.bytes) == (1, 1, 1)
     journal.add(b"new", 2, 2)
     journal.flush()
     assert (journal.durable, journal.term_of(2)) == (2, 2)
-    assert reopened(file).entries == [(b"old", 1, 1), (b"new", 2, 2)]
+    assert opened(disk).entries == [*kept(1, 1), (b"new", 2, 2)]
 
 
-def test_a_write_that_ends_after_a_cut_does_not_make_the_new_entries_durable() -> None:
-    journal = Journal(FakeFile(HEADER))
-    for index in (1, 2, 3):
-        journal.add(b"old", index, 1)
+def test_a_write_that_ends_after_a_cut_does_not_make_the_new_entries_durable(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 3)
     written = journal.write()
     journal.cut_from(2)
     journal.add(b"new", 2, 2)
@@ -93,85 +121,295 @@ def test_a_write_that_ends_after_a_cut_does_not_make_the_new_entries_durable() -
     assert journal.durable == 2
 
 
-def test_an_interrupted_write_is_cut_off_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    file = FakeFile(HEADER)
-    journal = Journal(file)
-    journal.add(b"a", 1, 1)
+def test_what_was_compacted_cannot_be_cut(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 3)
+    journal.compact(2)
+    with pytest.raises(ValueError, match="cannot be cut at 2: it begins with 3"):
+        journal.cut_from(2)
+
+
+# ------------------------------------------------------------------------------------- segments
+
+
+def of_small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manager.raft.segments.SEGMENT_BYTES_MAX", 400)
+
+
+def names(*numbers: int) -> list[str]:
+    return [segment_name(number) for number in numbers]
+
+
+def test_a_full_segment_is_followed_by_another(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_small_segments(monkeypatch)
+    journal = opened(disk)
+    journal.set_term(3, "other")
+    for index in range(1, 10):
+        journal.add(bytes(100), index, 3)
+        journal.flush()
+    assert disk.names() == names(1, 2, 3, 4, 5)
+    again = opened(disk)
+    assert (again.last_index, again.hard_state) == (9, HardState(3, 0, "other"))
+
+
+def test_compacting_removes_whole_segments_and_forgets_no_vote(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_small_segments(monkeypatch)
+    journal = opened(disk)
+    journal.set_term(3, "other")
+    for index in range(1, 10):
+        journal.add(bytes(100), index, 3)
+        journal.flush()
+    journal.compact(5)
+    assert (journal.has_unwritten, journal.write(), journal.has_unwritten) == (True, None, False)
+    assert disk.names() == names(3, 4, 5)
+    again = opened(disk, Position(5, 3))
+    assert again.hard_state == HardState(3, 5, "other")
+    assert again.before == Position(4, 3)  # a whole segment was kept for entry 6
+    assert (again.first_index, again.last_index) == (5, 9)
+
+
+def test_starting_again_and_again_leaves_no_more_files(disk: Disk) -> None:
+    journal = opened(disk)
+    journal.set_term(1, "me")
+    filled(journal, 1, 3).flush()
+    for _ in range(5):
+        assert opened(disk).last_index == 3
+    assert disk.names() == names(1, 2)
+
+
+def test_every_start_writes_to_a_segment_of_its_own(disk: Disk) -> None:
+    for number in range(1, 4):
+        filled(opened(disk), number, number).flush()
+    assert disk.names() == names(1, 2, 3)
+    assert opened(disk).entries == kept(1, 3)
+
+
+def test_an_installed_snapshot_takes_the_place_of_the_log(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 5)
+    journal.set_term(2, "me")
     journal.flush()
-    whole = file.read()
-    torn = FakeFile(whole + b"half a batch")
+    journal.restart_after(20, 2)
+    assert (journal.before, journal.durable, journal.entries) == (Position(20, 2), 20, [])
+    assert journal.hard_state == HardState(2, 20, "me")
+    filled(journal, 21, 22, 2).flush()
+    assert disk.names() == names(2)
+    again = opened(disk, Position(20, 2))
+    assert (again.entries, again.hard_state) == (kept(21, 22, 2), HardState(2, 20, "me"))
+
+
+def test_a_write_under_way_while_a_snapshot_is_installed_makes_nothing_behind_it_durable(
+    disk: Disk,
+) -> None:
+    journal = filled(opened(disk), 1, 50)
+    written = journal.write()
+    journal.restart_after(20, 2)
+    assert written is not None
+    journal.wrote(written)
+    assert journal.durable == 20
+
+
+def test_a_crash_before_the_log_was_restarted_behind_a_snapshot(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 5)
+    journal.set_term(2, "me")
+    journal.flush()
+    again = opened(disk, Position(20, 2))
+    assert (again.before, again.entries, again.durable) == (Position(20, 2), [], 20)
+    assert again.hard_state == HardState(2, 20, "me")
+    assert len(disk.names()) == 1
+    filled(again, 21, 21, 2).flush()
+    assert opened(disk, Position(20, 2)).entries == kept(21, 21, 2)
+
+
+def test_leftovers_are_removed(disk: Disk) -> None:
+    opened(disk)
+    disk.put("log-0000000000000009.new", b"half")
+    disk.put("other.new", b"not ours")
+    opened(disk)
+    assert disk.names() == [*names(1), "other.new"]
+
+
+def test_segments_that_were_to_be_removed_may_still_be_there_in_part(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_small_segments(monkeypatch)
+    journal = opened(disk)
+    for index in range(1, 10):
+        journal.add(bytes(100), index, 3)
+        journal.flush()
+    disk.take_away(segment_name(2))
+    assert opened(disk, Position(5, 3)).last_index == 9
+    assert segment_name(1) not in disk.names()
+
+
+# --------------------------------------------------------------------------------------- damage
+
+
+def test_an_interrupted_write_is_cut_off_with_a_warning(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(opened(disk), 1, 1).flush()
+    whole = disk.content(segment_name(1))
+    disk.put(segment_name(1), whole + b"half a batch")
     with caplog.at_level(logging.WARNING):
-        assert Journal(torn).last_index == 1
-    assert torn.read() == whole
+        assert opened(disk).last_index == 1
+    assert disk.content(segment_name(1)) == whole
     assert "interrupted write" in caplog.text
+    filled(opened(disk), 2, 2).flush()  # and the log goes on behind it
+    assert opened(disk).entries == kept(1, 2)
 
 
-def damaged(*items: EntryItem | HardState) -> FakeFile:
-    packed = [pack_entry(i) if isinstance(i, EntryItem) else pack_hard_state(i) for i in items]
-    return FakeFile(HEADER + pack_batch(packed, seed_of(HEADER, "journal")))
+def with_three_segments(disk: Disk) -> None:
+    for number in range(1, 4):
+        journal = filled(opened(disk), 2 * number - 1, 2 * number - 1)
+        journal.flush()
+        filled(journal, 2 * number, 2 * number).flush()
 
 
-CONTRADICTIONS = {
-    "a gap": (damaged(EntryItem(1, 1, b""), EntryItem(3, 1, b"")), "entry 3 after entry 1"),
-    "an entry before the first": (
-        damaged(EntryItem(5, 1, b""), EntryItem(4, 1, b"")),
-        "entry 4 after entry 5",
+def flipped(disk: Disk, name: str, place: int) -> None:
+    damaged = bytearray(disk.content(name))
+    damaged[place] ^= 1
+    disk.put(name, bytes(damaged))
+
+
+DAMAGE: dict[str, tuple[Callable[[Disk], object], str]] = {
+    "a bit in the last segment, with records behind it": (
+        lambda disk: flipped(disk, segment_name(3), 150),
+        r"/raft/log-0{15}3 is damaged at byte \d+: .* good records follow from byte \d+",
     ),
-    "a commit of what is not there": (
-        damaged(EntryItem(1, 1, b""), HardState(1, 2, "")),
-        "ends at entry 1, but says that entry 2 was committed",
+    "a bit in the last record of all": (
+        lambda disk: flipped(disk, segment_name(3), -1),
+        r"/raft/log-0{15}3 is damaged at byte \d+: what stands there does not fit its checksum",
+    ),
+    "a bit at the end of an earlier segment": (
+        lambda disk: flipped(disk, segment_name(2), -1),
+        r"/raft/log-0{15}2 is damaged at byte \d+: .* another file follows",
+    ),
+    "an earlier segment that ends too soon": (
+        lambda disk: disk.put(segment_name(2), disk.content(segment_name(2))[:-70]),
+        r"/raft/log-0{15}2 is damaged at byte \d+: .* another file follows",
+    ),
+    "an earlier segment that lacks its last record": (
+        lambda disk: disk.put(segment_name(1), disk.content(segment_name(1))[:160]),
+        r"/raft/log-0{15}1 is damaged at byte \d+: .* another file follows",
+    ),
+    "a bit in a header": (
+        lambda disk: flipped(disk, segment_name(2), 20),
+        r"/raft/log-0{15}2 is damaged at byte 0: its header does not fit its checksum",
+    ),
+    "a missing segment in the middle": (
+        lambda disk: disk.take_away(segment_name(2)),
+        "the log begins behind entry 4, but there is no snapshot of what was before",
+    ),
+    "a missing first segment": (
+        lambda disk: disk.take_away(segment_name(1)),
+        "the log begins behind entry 2, but there is no snapshot of what was before",
+    ),
+    "a segment under another's name": (
+        lambda disk: disk.put(segment_name(4), disk.content(segment_name(3))),
+        "/raft/log-0{15}4 is segment 3 under another name",
     ),
 }
 
 
-@pytest.mark.parametrize(("file", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_refuses(file: FakeFile, message: str) -> None:
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_refused_and_nothing_is_changed(
+    disk: Disk, damage: Callable[[Disk], object], message: str
+) -> None:
+    with_three_segments(disk)
+    damage(disk)
+    before = {name: disk.content(name) for name in disk.names()}
     with pytest.raises(JournalDamagedError, match=message):
-        Journal(file)
+        opened(disk)
+    assert {name: disk.content(name) for name in disk.names()} == before
 
 
-def test_after_a_full_disk_nothing_more_is_written_or_durable() -> None:
-    file = FakeFile(HEADER)
-    journal = Journal(file)
-    journal.add(b"a", 1, 1)
+def test_another_key_is_told(disk: Disk) -> None:
+    opened(disk)
+    with pytest.raises(JournalDamagedError, match="sealed with another key than this manager's"):
+        Journal.open(disk.directory(), Seal(b"K" * 32))
+
+
+def test_a_snapshot_without_a_log_is_refused(disk: Disk) -> None:
+    with pytest.raises(JournalDamagedError, match="/raft has a snapshot, but no log"):
+        opened(disk, Position(5, 1))
+
+
+# ------------------------------------------------------------------------- a machine that refuses
+
+
+def test_after_a_full_disk_nothing_more_is_written_or_durable(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 1)
     journal.flush()
     journal.add(b"b" * 100, 2, 1)
-    file.fails = 10
+    disk.bytes_free = 10
     with pytest.raises(OSError, match="No space left"):
         journal.flush()
-    file.fails = None
+    disk.bytes_free = None
     with pytest.raises(OSError, match="an earlier write failed"):
         journal.flush()
     journal.close()
-    assert (journal.durable, file.closed) == (1, True)
-    assert reopened(file).entries == [(b"a", 1, 1)]
+    assert journal.durable == 1
+    assert opened(disk).entries == kept(1, 1)
 
 
-def test_after_a_failed_sync_nothing_more_is_written_or_durable() -> None:
-    file = FakeFile(HEADER)
-    journal = Journal(file)
-    journal.add(b"a", 1, 1)
-    file.sync_fails = True
+def test_after_a_failed_sync_nothing_more_is_written_or_durable(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 1)
+    disk.refuse = lambda operation, _: errno.EIO if operation == "sync" else None
     with pytest.raises(OSError, match="Input/output"):
         journal.write()
-    file.sync_fails = False
+    disk.refuse = lambda _operation, _name: None
     with pytest.raises(OSError, match="an earlier write failed"):
         journal.write()
     assert journal.durable == 0
 
 
-def test_closing_writes_what_is_left() -> None:
-    file = FakeFile(HEADER)
-    journal = Journal(file)
-    journal.add(b"a", 1, 1)
+OPERATIONS = ("write", "sync", "create", "rename", "sync_names", "remove", "read", "open", "list")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_whatever_the_machine_refuses_while_opening_is_told(disk: Disk, operation: str) -> None:
+    with_three_segments(disk)
+    disk.put("log-0000000000000009.new", b"half")
+    disk.refuse = lambda what, _: errno.ENOSPC if what == operation else None
+    with pytest.raises(SystemFailureError, match=r"cannot open the log in /raft: .*No space left"):
+        opened(disk)
+    disk.refuse = lambda _operation, _name: None
+    assert opened(disk).entries == kept(1, 6)
+
+
+@pytest.mark.parametrize("operation", ["write", "sync", "create", "rename", "sync_names", "remove"])
+def test_whatever_the_machine_refuses_at_a_new_segment_reaches_the_member(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    journal = filled(opened(disk), 1, 3)
+    journal.flush()
+    of_small_segments(monkeypatch)
+    journal.add(bytes(400), 4, 1)
+    journal.flush()
+    journal.compact(4)
+    journal.add(b"5", 5, 1)
+    disk.refuse = lambda what, _: errno.EIO if what == operation else None
+    with pytest.raises(OSError, match="Input/output"):
+        journal.flush()
+    assert journal.durable == 4 if operation != "remove" else journal.durable in {4, 5}
+    with pytest.raises(OSError, match="an earlier write failed"):
+        journal.flush()
+    disk.refuse = lambda _operation, _name: None
+    assert opened(disk, Position(4, 1)).entry(4)[1:] == (4, 1)
+
+
+def test_closing_writes_what_is_left(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 1)
     journal.close()
-    assert (file.closed, file.unsynced) == (True, b"")
-    assert reopened(file).last_index == 1
+    assert opened(disk).last_index == 1
+    with pytest.raises(ValueError, match="the segments are closed"):
+        filled(journal, 2, 2).flush()
 
 
-def test_a_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_bounded(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("manager.raft.journal.BATCH_BYTES_MAX", 50)
-    journal = Journal(FakeFile(HEADER))
+    journal = opened(disk)
     for index in range(1, 6):
         journal.add(b"x" * 30, index, 1)
     written = journal.write()
@@ -179,93 +417,3 @@ def test_a_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert written.through == 1
     journal.flush()
     assert journal.durable == 5
-
-
-# ------------------------------------------------------------------------------------- power loss
-
-
-@dataclass
-class Run:
-    """A journal in use, and what it has promised."""
-
-    file: FakeFile
-    chance: random.Random
-    journal: Journal = field(init=False)
-    acknowledged: list[LogEntry] = field(default_factory=list)
-    promised: HardState = field(default_factory=HardState)
-    term: int = 1
-
-    def __post_init__(self) -> None:
-        self.journal = Journal(self.file)
-
-    def add(self) -> None:
-        size = self.chance.choice((0, 1, 30, 600, 3000))
-        command = self.chance.randbytes(size)
-        self.journal.add(command, self.journal.last_index + 1, self.term)
-
-    def write(self) -> None:
-        written = self.journal.write()
-        if written is not None:
-            self.journal.wrote(written)
-        self.acknowledge()
-
-    def begin_write(self) -> None:
-        """A write whose sync does not end before what comes next."""
-        syncs, self.file.syncs = self.file.syncs, False
-        self.journal.write()
-        self.file.syncs = syncs
-        self.power_loss()
-
-    def vote(self) -> None:
-        self.term += 1
-        self.journal.set_term(self.term, self.chance.choice(("", "me", "other")))
-        self.journal.flush()
-        self.promised = self.journal.hard_state
-        self.acknowledge()
-
-    def cut(self) -> None:
-        if self.journal.last_index:
-            index = self.chance.randint(1, self.journal.last_index)
-            self.journal.cut_from(index)
-            del self.acknowledged[max(index - 1, 0) :]
-
-    def acknowledge(self) -> None:
-        self.acknowledged = self.journal.entries[: self.journal.durable]
-
-    def power_loss(self) -> None:
-        self.file = self.file.after_power_loss(self.chance)
-        self.journal = Journal(self.file)
-        found = self.journal.entries[: len(self.acknowledged)]
-        assert found == self.acknowledged, "an acknowledged entry is gone"
-        assert self.journal.hard_state.term >= self.promised.term, "a promised term is gone"
-        if self.journal.hard_state.term == self.promised.term:
-            assert self.journal.hard_state.vote == self.promised.vote, "a vote is gone"
-        self.acknowledge()
-        self.term = max(self.term, self.journal.hard_state.term)
-
-
-def run(seed: int, *, syncs: bool = True) -> None:
-    chance = random.Random(seed)
-    file = FakeFile(HEADER, syncs=syncs)
-    it = Run(file, chance)
-    steps = [it.add] * 6 + [it.write] * 3 + [it.begin_write, it.vote, it.cut, it.power_loss]
-    for _ in range(60):
-        chance.choice(steps)()
-    it.power_loss()
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(0, 2**32))
-def test_what_was_acknowledged_survives_any_power_loss(seed: int) -> None:
-    run(seed)
-
-
-def test_a_disk_that_does_not_sync_is_noticed() -> None:
-    """The test above would find a journal that forgets its fdatasync."""
-    lost = 0
-    for seed in range(20):
-        try:
-            run(seed, syncs=False)
-        except (AssertionError, JournalDamagedError):
-            lost += 1
-    assert lost == 20

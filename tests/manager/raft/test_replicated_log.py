@@ -18,6 +18,7 @@ from manager.raft.disk import DiskFile
 from manager.raft.log import ENTRY_BYTES_MAX
 from manager.raft.records import JournalDamagedError
 from manager.raft.replicated_log import ReplicatedLog
+from manager.raft.segments import segment_name
 
 WAIT_SECONDS = 10
 """For what takes milliseconds; a test that fails should not hang."""
@@ -212,11 +213,11 @@ async def test_a_full_disk_stops_the_manager_and_acknowledges_nothing(
 ) -> None:
     log = await world.started()
 
-    def full(self: DiskFile, data: bytes) -> None:
+    def full(self: DiskFile, data: bytes, offset: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(DiskFile, "append", full)
+        patch.setattr(DiskFile, "write", full)
         with pytest.raises(OutcomeUnknownError):
             await log.propose(b"x", request(1))
     assert [reason for reason, _ in world.failures] == ["the journal cannot be written"]
@@ -238,9 +239,9 @@ async def test_a_damaged_journal_is_refused_by_name(world: World) -> None:
     for number in range(3):
         await log.propose(b"%d" % number, request(number))
     await log.stop()
-    path = world.directory / "journal"
+    path = world.directory / segment_name(1)
     content = bytearray(path.read_bytes())
-    content[40] ^= 1
+    content[150] ^= 1
     path.write_bytes(bytes(content))
     for _ in range(2):  # and the file is let go of
         with pytest.raises(JournalDamagedError, match=str(path)):
@@ -250,11 +251,12 @@ async def test_a_damaged_journal_is_refused_by_name(world: World) -> None:
 async def test_a_journal_that_cannot_be_read_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(self: DiskFile) -> bytes:
+    def unreadable(self: DiskFile, offset: int, size: int) -> bytes:
         raise OSError(5, "Input/output error")
 
+    await (await world.started()).stop()
     monkeypatch.setattr(DiskFile, "read", unreadable)
-    with pytest.raises(SystemFailureError, match=r"cannot read .*journal: Input/output error"):
+    with pytest.raises(SystemFailureError, match=r"cannot open the log in .*: Input/output error"):
         await world.member().start()
 
 
@@ -279,7 +281,7 @@ async def test_a_torn_journal_is_repaired(world: World, caplog: pytest.LogCaptur
     log = await world.started()
     await log.propose(b"x", request(1))
     await log.stop()
-    path = world.directory / "journal"
+    path = world.directory / segment_name(1)
     path.write_bytes(path.read_bytes() + b"torn")
     with caplog.at_level(logging.WARNING):
         await world.started()
