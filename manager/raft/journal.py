@@ -14,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple, Self
 
 from manager.raft.disk import Directory, told
+from manager.raft.log import LogEntry
 from manager.raft.records import (
     BATCH_BYTES_MAX,
     NOWHERE,
@@ -24,7 +25,7 @@ from manager.raft.records import (
     pack_entry,
     pack_item,
 )
-from manager.raft.replay import LogEntry, Replay
+from manager.raft.replay import Replay
 from manager.raft.seal import Seal
 from manager.raft.segments import Batch, Segments
 

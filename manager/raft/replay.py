@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from manager.raft.log import LogEntry
 from manager.raft.records import (
     NOWHERE,
     Begins,
@@ -12,7 +13,6 @@ from manager.raft.records import (
     JournalDamagedError,
     Position,
 )
-
 
 
 @dataclass(slots=True)

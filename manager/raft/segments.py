@@ -232,6 +232,7 @@ class Segments:
             file.write(content, 0)
             file.sync()
             self._directory.rename(name + NEW_SUFFIX, name)
+            file.name = file.name.removesuffix(NEW_SUFFIX)
             self._directory.sync()
         except BaseException:
             file.close()

@@ -52,7 +52,8 @@ def test_a_disk_that_takes_no_more_ends_the_process_with_the_reason(tmp_path: Pa
     )
     assert ended.returncode == EXIT_STATUS
     assert "CRITICAL stopping at once: the journal cannot be written" in ended.stderr
-    assert ended.stderr.rstrip().endswith("OSError: [Errno 27] File too large")
+    path = directory / "log-0000000000000001"
+    assert ended.stderr.rstrip().endswith(f"OSError: [Errno 27] File too large: '{path}'")
     acknowledged = [int(line) for line in ended.stdout.split()]
     opened = open_directory(directory)
     journal = Journal.open(opened, Seal(load_or_create_key(directory / "key")))

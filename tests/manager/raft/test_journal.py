@@ -7,8 +7,8 @@ import pytest
 
 from common.errors import SystemFailureError
 from manager.raft.journal import Journal
+from manager.raft.log import LogEntry
 from manager.raft.records import NOWHERE, HardState, JournalDamagedError, Position
-from manager.raft.replay import LogEntry
 from manager.raft.seal import Seal
 from manager.raft.segments import segment_name
 from tests.support.power_loss import Disk

@@ -1,5 +1,6 @@
 import pytest
 
+from manager.raft.log import LogEntry
 from manager.raft.records import (
     NOWHERE,
     Begins,
@@ -10,7 +11,7 @@ from manager.raft.records import (
     JournalDamagedError,
     Position,
 )
-from manager.raft.replay import LogEntry, Replay
+from manager.raft.replay import Replay
 
 
 def entries(first: int, last: int, term: int = 1) -> list[Item]:
