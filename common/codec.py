@@ -32,7 +32,7 @@ class CodecError(SwarmdError):
 
 
 class _Recent:
-    """The most recently used entries of a cache, bounded by ``INTERNED_MAX``."""
+    """The most recently used entries of a cache, bounded by ``INTERNED_MAX``. Threads may share it."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Any, Any] = OrderedDict()
@@ -40,12 +40,15 @@ class _Recent:
     def get(self, key: Any) -> Any:  # noqa: ANN401
         value = self._entries.get(key)
         if value is not None:
-            self._entries.move_to_end(key)
+            try:
+                self._entries.move_to_end(key)
+            except KeyError:  # another thread has just made room
+                self._entries[key] = value
         return value
 
     def put(self, key: Any, value: Any) -> None:  # noqa: ANN401
         self._entries[key] = value
-        if len(self._entries) > INTERNED_MAX:
+        while len(self._entries) > INTERNED_MAX:
             self._entries.popitem(last=False)
 
 

@@ -115,6 +115,10 @@ class Entry:
     at: Timestamp
     """The proposer's clock: becomes ``created_at``, ``updated_at``, ``applied_at``."""
     changes: tuple[Change, ...]
+    reign: int = 0
+    """The reign in which it was decided; refused in any other. 0: whoever leads."""
+    begins_reign: bool = False
+    """Its index becomes the number of the reign: what was decided in the former one is refused from here on."""
 
 
 tagged(Cluster, Node, Service, Task)

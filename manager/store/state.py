@@ -10,6 +10,7 @@ from common.model.meta import Stored
 from common.model.node import Node
 from common.model.service import Service
 from common.model.task import Task
+from manager.store.changes import StoredObject
 from manager.store.indexes import Groups, Names, PublishedPorts
 from manager.store.watch import Changed
 
@@ -26,6 +27,8 @@ class State:
     def __init__(self) -> None:
         self.index = 0
         """Raft index of the last entry applied."""
+        self.reign = 0
+        """Raft index of the entry by which the latest leader began; 0 before there was one."""
         self._clusters: dict[str, Cluster] = {}
         self._nodes: dict[str, Node] = {}
         self._services: dict[str, Service] = {}
@@ -102,6 +105,15 @@ class State:
             "task", reference, self._tasks, (named,) if named and _name(named) == reference else ()
         )
 
+    def objects(self) -> dict[str, list[StoredObject]]:
+        """Every object by the name of its table, each table in its own order: a copy that nothing changes."""
+        return {
+            "cluster": [*self._clusters.values()],
+            "node": [*self._nodes.values()],
+            "service": [*self._services.values()],
+            "task": [*self._tasks.values()],
+        }
+
     # ------------------------------------------------------------------------------- writing
 
     def put(self, index: int, changed: Iterable[Changed]) -> None:
@@ -117,6 +129,10 @@ class State:
             else:
                 _put(self._clusters, item)
         self.index = index
+
+    def become(self, other: "State") -> None:
+        """Takes the place of ``other``, which nobody uses from then on. Only the state machine calls this."""
+        self.__dict__.update(other.__dict__)
 
     def _put_task(self, item: Changed) -> None:
         old, new = _put(self._tasks, item)

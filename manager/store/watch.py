@@ -14,7 +14,10 @@ WATCH_BACKLOG_MAX = 100_000
 
 
 class WatchLaggedError(UnavailableError):
-    """The watcher missed changes: it must look at everything again; the watch goes on from now."""
+    """The watcher missed changes: it must look at everything again; the watch goes on from now.
+
+    Too many had waited for it, or the whole state was replaced by that of a snapshot.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,18 @@ class Watch:
             return
         self._backlog += len(committed.changed)
         if self._backlog > WATCH_BACKLOG_MAX:
-            self._lagged = True
-            self._waiting.clear()
-        else:
-            self._waiting.append(committed)
+            self.miss()
+            return
+        self._waiting.append(committed)
+        self._wake()
+
+    def miss(self) -> None:
+        """Drops what waits: the watcher is told to look at everything again."""
+        self._lagged = True
+        self._waiting.clear()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._ring is not None and not self._ring.done():
             self._ring.set_result(None)
 
@@ -114,7 +125,7 @@ class Watch:
     def _check_lag(self) -> None:
         if self._lagged:
             self._lagged, self._backlog = False, 0
-            raise WatchLaggedError("too many changes waited to be looked at")
+            raise WatchLaggedError("changes were missed: everything may have changed")
 
 
 class Watchers:
@@ -135,3 +146,8 @@ class Watchers:
         """Tells every watch what was committed."""
         for watch in self._watches:
             watch.tell(committed)
+
+    def miss(self) -> None:
+        """Tells every watch that everything may have changed."""
+        for watch in self._watches:
+            watch.miss()

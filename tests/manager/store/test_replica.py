@@ -56,7 +56,7 @@ def test_a_refusal_travels_as_bytes_and_comes_back_as_an_error() -> None:
 
 
 def test_requests_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manager.store.replica.ANSWERS_REMEMBERED", 1)
+    monkeypatch.setattr("manager.store.replica.REQUESTS_REMEMBERED", 1)
     replica = Replica()
     replica.apply(1, b"r1", entry(Create(object=Node(id="n1"))))
     replica.apply(2, b"r2", entry(Create(object=Node(id="n2"))))
