@@ -28,7 +28,7 @@ def make_host() -> Host:
         made.make()
         made.start()
     except BaseException:
-        made._force_away()
+        made.erase()
         raise
     return made
 
@@ -48,7 +48,7 @@ def make_swarm() -> Host:
         made.init()
         made.import_hello("1", "2")
     except BaseException:
-        made._force_away()
+        made.erase()
         raise
     return made
 

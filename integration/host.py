@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cli.swarmctl.client import ApiError, CannotConnectError, Client
+from integration.links import Link, Pair, inside, run
+
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parent.parent
 ADDRESS, CLIENT_ADDRESS = "10.123.0.1", "10.123.0.2"
@@ -39,27 +42,21 @@ def wait_for(what: str, look: Callable[[], T], *, seconds: float = DEADLINE_SECO
     return seen
 
 
-def run(*command: str | Path, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end and gives what it said."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        **more,
-    )
-    assert not check or done.returncode == 0, (
-        f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-    )
-    return done
-
-
 class Host:
     """One host. ``start`` and ``stop`` swarmd as a power user would; ``remove`` leaves nothing."""
 
-    def __init__(self, name: str, directory: Path) -> None:
-        self.name, self.client = name, f"{name}-client"
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        *,
+        link: Link | None = None,
+        hostname: str | None = None,
+        disk_bytes: int | None = None,
+    ) -> None:
+        """A host beside a client of its own, or at another link; on a small disk of its own, or on the machine's."""
+        self.name, self.hostname = name, hostname
+        self._link = link or Pair(f"{name}-client", ADDRESS, CLIENT_ADDRESS)
         self.directory = directory
         self.data_root, self.exec_root = directory / "data", directory / "run"
         self.cgroup_parent = f"/{name}"
@@ -67,47 +64,57 @@ class Host:
         self.process: subprocess.Popen[bytes] | None = None
         self.options: list[str] = []
         self.program: Sequence[str | Path] = ("-m", "cli.swarmd.main")
+        self._disk_bytes = disk_bytes
+
+    @property
+    def address(self) -> str:
+        """Where others reach it."""
+        return self._link.address
+
+    @property
+    def client(self) -> str:
+        """The namespace that ``from_client`` runs programs in."""
+        return self._link.client
 
     @property
     def socket(self) -> str:
         """Where its API answers."""
         return f"unix://{self.exec_root}/swarmd.sock"
 
+    @property
+    def engine(self) -> Client:
+        """Calls its API out of this process."""
+        return Client(self.socket, {})
+
     # ------------------------------------------------------------------------------- life
 
     def make(self) -> None:
-        """Makes the namespaces and the link between them."""
-        run("ip", "netns", "add", self.name)
-        run("ip", "netns", "add", self.client)
-        run(
-            "ip",
-            "-n",
-            self.name,
-            "link",
-            "add",
-            "eth0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            self.client,
-        )
-        for namespace, address in ((self.name, ADDRESS), (self.client, CLIENT_ADDRESS)):
-            run("ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
-            run("ip", "-n", namespace, "link", "set", "eth0", "up")
-            run("ip", "-n", namespace, "link", "set", "lo", "up")
-        run("ip", "-n", self.client, "route", "add", "default", "via", ADDRESS)
+        """Makes its disk, its namespace, and its link to others, unless they are there."""
+        if self._disk_bytes is not None and not self.data_root.is_mount():
+            self.data_root.mkdir(parents=True, exist_ok=True)
+            size = f"size={self._disk_bytes}"
+            run("mount", "-t", "tmpfs", "-o", size, "swarmd-disk", self.data_root)
+        if not Path("/run/netns", self.name).exists():
+            run("ip", "netns", "add", self.name)
+            run("ip", "-n", self.name, "link", "set", "lo", "up")
+            self._link.plug(self.name)
 
     def start(self) -> None:
-        """Starts swarmd and waits until its API answers."""
+        """Starts swarmd and waits until its API answers; boots the host first, should its power have been cut."""
         self.launch()
+        self.until_answers()
+
+    def until_answers(self) -> None:
+        """Waits until the API of a swarmd that was launched answers."""
         wait_for("swarmd's API", self._answers)
 
     def launch(self) -> None:
         """Starts swarmd and waits for nothing."""
-        command = [*self._inside(self.name), sys.executable, *map(str, self.program)]
+        self.make()
+        command = inside(self.name)
+        if self.hostname:
+            command += ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.hostname]
+        command += [sys.executable, *map(str, self.program)]
         command += ["--data-root", str(self.data_root), "--exec-root", str(self.exec_root)]
         command += ["--cgroup-parent", self.cgroup_parent, "--log-level", "debug", *self.options]
         with self.log.open("ab") as log:
@@ -129,7 +136,11 @@ class Host:
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"swarmd ended:\n{self.tail()}"
-        return self.ctl("version", check=False).returncode == 0
+        try:
+            self.engine.get("/version")
+        except (CannotConnectError, ApiError):
+            return False
+        return True
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends swarmd with a signal; its containers go on."""
@@ -140,6 +151,43 @@ class Host:
         assert code == (0 if number == signal.SIGTERM else -number), (
             f"swarmd ended with {code}:\n{self.tail()}"
         )
+
+    def pause(self) -> None:
+        """Stops swarmd as if the machine held its breath; its connections stay open."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a paused swarmd go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def power_cut(self) -> None:
+        """Ends swarmd, its supervisor and its containers at once, and forgets what lives in memory only."""
+        self._kill_all()
+        for path in self._mounts():
+            run("umount", "-l", path, check=False)
+        shutil.rmtree(self.exec_root, ignore_errors=True)
+        self._link.unplug()  # at once: the kernel takes its time to end a namespace
+        run("ip", "netns", "del", self.name, check=False)
+
+    def fill_disk(self) -> None:
+        """Leaves no byte free on its own disk."""
+        assert self._disk_bytes is not None, "this host has no disk of its own"
+        with self._ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(64 * 1024)):
+                pass
+        with self._ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(512)):
+                pass
+
+    def free_disk(self) -> None:
+        """Gives back what ``fill_disk`` took."""
+        self._ballast.unlink(missing_ok=True)
+
+    @property
+    def _ballast(self) -> Path:
+        return self.data_root / "ballast"
 
     def remove(self) -> None:
         """Leaves the swarm, stops swarmd, takes the namespaces away, and checks that nothing is left."""
@@ -152,18 +200,26 @@ class Host:
             left = self.leftovers()
             assert not left, f"left behind: {left}\n{self.tail()}"
         finally:
-            self._force_away()
+            self.erase()
 
     def leftovers(self) -> list[str]:
         """Mounts, cgroups, links, tables and processes that this host's swarmd made and that are still there."""
-        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        left = [f"mount {path}" for path in mounts if path.startswith(str(self.directory))]
+        left = [f"mount {path}" for path in self._mounts()]
         left += [f"cgroup {path}" for path in self._cgroups()]
         links = json.loads(run("ip", "-n", self.name, "-j", "link").stdout)
         left += [f"link {link['ifname']}" for link in links if link["ifname"] not in ("lo", "eth0")]
         left += [f"nft {line}" for line in self.inside("nft", "list", "tables").stdout.splitlines()]
         left += [f"process {pid}: {line}" for pid, line in self._processes()]
         return left
+
+    def _mounts(self) -> list[str]:
+        """What is mounted below its directory, the last one first; its disk left out."""
+        lines = reversed(Path("/proc/mounts").read_text().splitlines())
+        paths = [line.split()[1] for line in lines]
+        inside_it = f"{self.directory}/"
+        return [
+            path for path in paths if path.startswith(inside_it) and path != str(self.data_root)
+        ]
 
     def _cgroups(self) -> list[Path]:
         root = Path("/sys/fs/cgroup")
@@ -181,35 +237,34 @@ class Host:
                 if str(self.exec_root) in line:
                     yield int(path.parent.name), line
 
-    def _force_away(self) -> None:
+    def erase(self) -> None:
+        """Takes every trace of it away, whatever state it is in; also one that another process left behind."""
+        self.power_cut()
+        if self.data_root.is_mount():
+            run("umount", "-l", self.data_root, check=False)
+        self._link.erase()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _kill_all(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            self.process = None
         for pid, _ in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for group in self._cgroups():
             _empty_cgroup(group)
-        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-            if line.split()[1].startswith(str(self.directory)):
-                run("umount", "-l", line.split()[1], check=False)
-        for namespace in (self.name, self.client):
-            run("ip", "netns", "del", namespace, check=False)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     # -------------------------------------------------------------------------------- use
 
-    @staticmethod
-    def _inside(namespace: str) -> list[str]:
-        return ["nsenter", f"--net=/run/netns/{namespace}", "--"]
-
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs a program in the host's network."""
-        return run(*self._inside(self.name), *command, check=check)
+        return run(*inside(self.name), *command, check=check)
 
     def from_client(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs a program in the client's network."""
-        return run(*self._inside(self.client), *command, check=check)
+        return run(*inside(self.client), *command, check=check)
 
     def ctl(
         self, *arguments: str, check: bool = True, text: str | None = None
@@ -231,7 +286,7 @@ class Host:
 
     def init(self) -> None:
         """Makes a swarm of this one host."""
-        self.ctl("swarm", "init", "--advertise-addr", ADDRESS)
+        self.ctl("swarm", "init", "--advertise-addr", self.address)
 
     def import_hello(self, *versions: str) -> None:
         """Builds the example's images and imports them."""
@@ -303,7 +358,7 @@ class Host:
     def page(self, port: int = 8080, *, check: bool = True) -> str:
         """Asks the published port from the client."""
         return self.from_client(
-            "curl", "-sS", "-m", "5", f"http://{ADDRESS}:{port}/", check=check
+            "curl", "-sS", "-m", "5", f"http://{self.address}:{port}/", check=check
         ).stdout.strip()
 
     def tail(self, lines: int = 60) -> str:
@@ -317,9 +372,9 @@ class Host:
     @contextlib.contextmanager
     def load(self, port: int = 8080, *, connections: int = 4) -> Iterator["Load"]:
         """A steady load on a published port, from the client, for as long as the context lasts."""
-        command = [*self._inside(self.client), sys.executable, "-m", "integration.load"]
+        command = [*inside(self.client), sys.executable, "-m", "integration.load"]
         process = subprocess.Popen(
-            [*command, ADDRESS, str(port), str(connections)],
+            [*command, self.address, str(port), str(connections)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
         )  # fmt: skip
         load = Load()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.host import REPOSITORY, Host, run
+from integration.host import REPOSITORY, Host
+from integration.links import inside, run
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def test_a_wrong_setting_stops_swarmd_with_a_sentence(tmp_path: Path) -> None:
 
 def test_a_second_swarmd_on_the_same_directories_is_refused(still: Host) -> None:
     done = run(
-        *still._inside(still.name), sys.executable, "-m", "cli.swarmd.main", "--data-root", still.data_root,
+        *inside(still.name), sys.executable, "-m", "cli.swarmd.main", "--data-root", still.data_root,
         "--exec-root", still.exec_root, "--cgroup-parent", still.cgroup_parent, check=False, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.returncode == 1

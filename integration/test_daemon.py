@@ -17,7 +17,8 @@ import pytest
 
 from integration.certificates import Authority
 from integration.conftest import make_host
-from integration.host import ADDRESS, REPOSITORY, Host, run, wait_for
+from integration.host import ADDRESS, REPOSITORY, Host, wait_for
+from integration.links import inside, run
 
 STOP_SECONDS = 10.0
 PATCHED = """
@@ -320,7 +321,7 @@ def small_disk() -> Iterator[Host]:
         run("umount", host.data_root)
         host.remove()
     finally:
-        host._force_away()
+        host.erase()
 
 
 def fill(host: Host) -> Path:
@@ -418,14 +419,14 @@ def tls_host() -> Iterator[tuple[Host, Path]]:
         yield host, certs
         host.remove()
     finally:
-        host._force_away()
+        host.erase()
 
 
 def over_tls(host: Host, certs: Path | None, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "DOCKER_HOST": f"tcp://{ADDRESS}:2376"}
     if certs is not None:
         environment |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certs)}
-    return run(*Host._inside(host.client), *command, check=False, cwd=REPOSITORY, env=environment)
+    return run(*inside(host.client), *command, check=False, cwd=REPOSITORY, env=environment)
 
 
 def test_tcp_takes_only_clients_of_its_authority(tls_host: tuple[Host, Path]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import docker
 import pytest
 
-from integration.host import Host, run, wait_for
+from integration.host import Host, wait_for
+from integration.links import run
 
 needs_docker = pytest.mark.skipif(
     shutil.which("docker") is None, reason="the docker CLI is not installed here"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.host import REPOSITORY, run
+from integration.host import REPOSITORY
+from integration.links import run
 
 SYSCTLS = Path("/proc/sys/net")
 _FLEETING = ("nf_conntrack_count", "nr_open", "random", "flush", "route_cache", "uuid")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from integration.host import ADDRESS, Host, wait_for
+from integration.links import inside
 
 
 def test_three_replicas_share_a_port(host: Host) -> None:
@@ -166,7 +167,7 @@ def test_an_unhealthy_task_is_replaced_and_gets_no_traffic(host: Host) -> None:
 
 
 def test_a_port_taken_by_a_process_of_the_host_is_an_error_of_the_task(host: Host) -> None:
-    command = [*host._inside(host.name), "busybox", "nc", "-l", "-p", "8080"]
+    command = [*inside(host.name), "busybox", "nc", "-l", "-p", "8080"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as taker:
         wait_for("the port to be taken", lambda: ":8080" in host.inside("ss", "-ltn").stdout)
         host.ctl("service", "create", "-d", "--name", "late", "--publish", "8080:80", "hello:1")
