@@ -30,6 +30,13 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 _ACRONYMS = {"id": "ID", "ip": "IP", "os": "OS", "dns": "DNS"}
 
 
+def json_fields(kind: Any) -> "list[dataclasses.Field[Any]]":  # noqa: ANN401
+    """The fields that are part of the API's JSON: all that are not kept back."""
+    return [
+        field for field in dataclasses.fields(kind) if field.metadata.get("json", "") is not None
+    ]
+
+
 def json_name(field: "dataclasses.Field[Any]") -> str:
     """The name of a field in the API's JSON."""
     if "json" in field.metadata:
@@ -106,7 +113,7 @@ def _dataclass_renderer(kind: Any) -> _Render:  # noqa: ANN401
     hints = typing.get_type_hints(kind, include_extras=True)
     steps = [
         (f.name, json_name(f), _field_renderer(hints[f.name]), _default(f))
-        for f in dataclasses.fields(kind)
+        for f in json_fields(kind)
     ]
 
     def write(value: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -302,7 +309,7 @@ def _dataclass_parser(kind: Any) -> _Parse:  # noqa: ANN401
 
     def prepare() -> None:
         hints = typing.get_type_hints(kind, include_extras=True)
-        for field in dataclasses.fields(kind):
+        for field in json_fields(kind):
             entry = (field.name, _parser(hints[field.name]))
             if _is_word(hints[field.name]):
                 words.add(field.name)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.model.container_spec import Driver
-from common.model.fields import Seconds, called
+from common.model.fields import KEPT_BACK, Bytes, Seconds, called
 from common.model.meta import Stored
 
 DEFAULT_TASK_HISTORY = 5
@@ -74,6 +74,18 @@ class ClusterSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RootCa:
+    """The cluster's certificate authority; written when the cluster is made. Only managers have it."""
+
+    certificate: Bytes = b""
+    """PEM."""
+    key: Bytes = field(default=b"", repr=False)
+    """PEM of the private key: never leaves the managers, is in no answer and no log."""
+    worker_token: str = field(default="", repr=False)
+    manager_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster(Stored):
     """The cluster."""
 
@@ -82,3 +94,4 @@ class Cluster(Stored):
     data_path_port: int = DEFAULT_DATA_PATH_PORT
     default_addr_pool: tuple[str, ...] = ("10.0.0.0/8",)
     subnet_size: int = 24
+    root_ca: RootCa = field(default_factory=RootCa, metadata=KEPT_BACK)

@@ -6,6 +6,7 @@ where Docker's differs, ``called`` says it. Durations and moments are seconds (f
 integer of nanoseconds and ``Timestamp`` an RFC 3339 string in JSON.
 """
 
+from collections.abc import Mapping
 from dataclasses import MISSING, field
 from typing import Annotated, Any
 
@@ -20,6 +21,9 @@ Index = Annotated[int, "index"]
 
 Bytes = Annotated[bytes, "base64"]
 """Bytes; a base64 string in JSON."""
+
+KEPT_BACK: Mapping[str, None] = {"json": None}
+"""The metadata of a field that is never part of the Engine API's JSON: neither written nor read."""
 
 
 def called(name: str, *, default: Any = MISSING, default_factory: Any = MISSING) -> Any:  # noqa: ANN401
