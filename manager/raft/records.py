@@ -150,7 +150,7 @@ def pack_header(header: Header, seal: Seal) -> tuple[bytes, Cipher]:
     """The first bytes of a segment, and what seals its batches."""
     start = _HEADER.pack(MAGIC, header.number, header.bytes_before, header.salt)
     cipher = seal.cipher(header.salt, start)
-    return _with_checksum(start + cipher.proof), cipher
+    return with_checksum(start + cipher.proof), cipher
 
 
 def unpack_header(data: bytes, name: str, seal: Seal) -> tuple[Header, Cipher]:
@@ -166,7 +166,7 @@ def unpack_header(data: bytes, name: str, seal: Seal) -> tuple[Header, Cipher]:
             hint=_RESTORE,
         )
     start = packed[: _HEADER.size]
-    if len(packed) < HEADER_BYTES or packed != _with_checksum(packed[: -_CHECKSUM.size]):
+    if len(packed) < HEADER_BYTES or packed != with_checksum(packed[: -_CHECKSUM.size]):
         raise JournalDamagedError(
             f"{name} is damaged at byte 0: its header does not fit its checksum", hint=_RESTORE
         )
@@ -253,7 +253,7 @@ class SegmentReader:
         head = self._data[offset : offset + BATCH_HEAD_BYTES]
         if len(head) < BATCH_HEAD_BYTES or not head.startswith(self._cipher.mark):
             return None
-        if head != _with_checksum(head[: _BATCH.size]):
+        if head != with_checksum(head[: _BATCH.size]):
             return None
         length: int = _BATCH.unpack_from(head)[1]
         return length if TAG_BYTES < length <= _BODY_BYTES_POSSIBLE else None
@@ -317,5 +317,6 @@ class SegmentReader:
         )
 
 
-def _with_checksum(data: bytes) -> bytes:
+def with_checksum(data: bytes) -> bytes:
+    """Bytes, and behind them their checksum."""
     return data + _CHECKSUM.pack(zlib.crc32(data))
