@@ -1,0 +1,273 @@
+"""Clients of all managers that read and compare-and-set, write down what they saw, and never guess.
+
+A register is the label ``value`` of a service without replicas: a read is ``GET /services/ID``, a compare-and-set is
+``POST /services/ID/update`` with the version that was read. Each value is written once only; its front part counts
+the writes of its register, so that a lost or doubled one shows in the number alone.
+
+A write counts as not done only when the answer says so: "update out of sequence", no leader, or a connection that was
+never made. Everything else that is no success may have been done, and is kept as unknown.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from integration.history import Pending, Recorder, acknowledged, read_history
+from integration.host import Host
+from integration.linearizability import Operation, Read, Swap, check
+
+LABEL = "value"
+NOTHING_WRITTEN = "0"
+NO_LEADER = "The swarm does not have a leader"
+OUT_OF_SEQUENCE = "update out of sequence"
+ANSWER_SECONDS_MAX = 20.0
+PAUSE_AFTER_FAILURE_SECONDS = 0.05
+OUT_OF_SERVICE = (aiohttp.ClientConnectorError, FileNotFoundError, ConnectionRefusedError)
+"""There was nobody to send a request to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How hard the clients try."""
+
+    clients: int = 6
+    writes_share: float = 0.5
+    """How many of the reads are followed by a write."""
+    pause_seconds: float = 0.01
+    """Between two operations of a client, so that what is tested gets the processor."""
+
+
+class Registers:
+    """The registers of a swarm: services by name, known to every client."""
+
+    def __init__(self, ids: Mapping[str, str]) -> None:
+        self.ids = dict(ids)
+
+    @classmethod
+    def make(cls, host: Host, names: Sequence[str]) -> "Registers":
+        """Creates them through one manager."""
+        return cls(
+            {name: host.engine.post("/services/create", _spec(name))["ID"] for name in names}
+        )
+
+
+def _spec(name: str) -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Labels": {LABEL: NOTHING_WRITTEN},
+        "Mode": {"Replicated": {"Replicas": 0}},
+        "TaskTemplate": {"ContainerSpec": {"Image": "none"}},
+    }
+
+
+class Manager:
+    """One manager's API, for clients in one event loop."""
+
+    def __init__(self, name: str, socket: str) -> None:
+        self.name = name
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(socket.removeprefix("unix://"), limit=0),
+            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX),
+        )
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and JSON of an answer."""
+        async with self._session.request(method, f"http://swarm{path}", json=body) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text.strip() else None
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._session.close()
+
+
+class _Client:
+    """Reads and writes, one after the other."""
+
+    def __init__(
+        self,
+        name: str,
+        managers: Sequence[Manager],
+        registers: Registers,
+        recorder: Recorder,
+        chance: random.Random,
+    ) -> None:
+        self._name, self._managers, self._registers = name, managers, registers
+        self._recorder, self._chance = recorder, chance
+        self._written = 0
+
+    async def run(self, settings: Settings, is_over: Callable[[], bool]) -> None:
+        """Goes on until told to end."""
+        while not is_over():
+            manager = self._chance.choice(self._managers)
+            key = self._chance.choice(sorted(self._registers.ids))
+            seen = await self._read(manager, key)
+            if seen is None:
+                await asyncio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
+            elif self._chance.random() < settings.writes_share:
+                await self._swap(self._chance.choice(self._managers), key, seen)
+            await asyncio.sleep(settings.pause_seconds)
+
+    async def _read(self, manager: Manager, key: str) -> dict[str, Any] | None:
+        pending = self._recorder.begin(self._name, key, Read)
+        try:
+            status, seen = await manager.ask("GET", f"/services/{self._registers.ids[key]}")
+        except (aiohttp.ClientError, OSError) as error:
+            pending.nothing(f"{manager.name}: {error!r}")
+            return None
+        if status != 200:
+            pending.nothing(f"{manager.name}: {status} {seen}")
+            return None
+        pending.done(value=value_of(seen))
+        return dict(seen)
+
+    async def _swap(self, manager: Manager, key: str, seen: dict[str, Any]) -> None:
+        self._written += 1
+        before = value_of(seen)
+        count = int(before.partition(" ")[0])
+        spec = seen["Spec"] | {"Labels": {LABEL: f"{count + 1} {self._name}-{self._written}"}}
+        path = f"/services/{seen['ID']}/update?version={seen['Version']['Index']}"
+        pending = self._recorder.begin(
+            self._name, key, Swap(expected=before, value=spec["Labels"][LABEL])
+        )
+        try:
+            status, answer = await manager.ask("POST", path, spec)
+        except OUT_OF_SERVICE as error:
+            pending.nothing(f"{manager.name}: {error!r}")
+        except (aiohttp.ClientError, OSError) as error:
+            pending.unknown(f"{manager.name}: {error!r}")
+        else:
+            _conclude(pending, status, f"{manager.name}: {status} {answer}")
+
+
+def _conclude(pending: Pending, status: int, why: str) -> None:
+    if status == 200:
+        pending.done()
+    elif NO_LEADER in why or OUT_OF_SEQUENCE in why or 400 <= status < 500:
+        pending.nothing(why)
+    else:
+        pending.unknown(why)
+
+
+def value_of(service: Mapping[str, Any]) -> str:
+    """What a register holds."""
+    return str(service["Spec"]["Labels"][LABEL])
+
+
+class Workload:
+    """Clients in a thread of their own, for as long as ``running`` lasts; then what became of it."""
+
+    def __init__(self, hosts: Mapping[str, Host], registers: Registers, path: Path) -> None:
+        self._sockets = {name: host.socket for name, host in hosts.items()}
+        self._registers, self.path = registers, path
+
+    @contextlib.contextmanager
+    def running(self, seed: int, settings: Settings | None = None) -> Iterator[None]:
+        """The clients are at work; the file grows."""
+        over = threading.Event()
+        with Recorder(self.path) as recorder:
+            failures: list[BaseException] = []
+
+            def run() -> None:
+                try:
+                    asyncio.run(self._run(recorder, over, seed, settings or Settings()))
+                except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
+                    failures.append(error)
+
+            thread = threading.Thread(target=run, name="workload")
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join()
+        if failures:
+            raise failures[0]
+
+    async def _run(
+        self, recorder: Recorder, over: threading.Event, seed: int, settings: Settings
+    ) -> None:
+        managers = [Manager(name, socket) for name, socket in self._sockets.items()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(settings.clients):
+                    chance = random.Random(f"{seed} {number}")
+                    name = f"{seed}.{number}"
+                    client = _Client(name, managers, self._registers, recorder, chance)
+                    group.create_task(client.run(settings, over.is_set))
+        finally:
+            for manager in managers:
+                await manager.close()
+
+    # ------------------------------------------------------------------------- what became of it
+
+    def first_write_after(self, moment: float, seconds: float) -> float:
+        """Waits until a write is acknowledged that was begun after a moment; gives how long after it that was."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for one in acknowledged(read_history(self.path)):
+                if one.called >= moment and one.returned is not None:
+                    return one.returned - moment
+            time.sleep(0.05)
+        raise AssertionError(f"no write was acknowledged within {seconds} s; see {self.path}")
+
+    def verify(self, hosts: Mapping[str, Host], initial: Mapping[str, str] | None = None) -> str:
+        """Reads every register on every host, and holds all against the history; gives a line about it.
+
+        ``initial``: what the registers held before, when they were not new. Afterwards it is what they hold.
+        """
+        history = read_history(self.path)
+        finals = self._final_reads(hosts)
+        for key in self._registers.ids:
+            before = NOTHING_WRITTEN if initial is None else initial[key]
+            ours = [one for one in (*history, *finals) if one.key == key]
+            self._verify_register(key, before, ours)
+        done = acknowledged(history)
+        unknown = sum(one.returned is None for one in history)
+        reads = len(history) - len(done) - unknown
+        return f"{len(done)} writes acknowledged, {unknown} unknown, {reads} reads"
+
+    def held(self, host: Host) -> dict[str, str]:
+        """What the registers hold."""
+        services = {key: host.engine.get(f"/services/{id_}") for key, id_ in self._registers.ids.items()}  # fmt: skip
+        return {key: value_of(service) for key, service in services.items()}
+
+    def _final_reads(self, hosts: Mapping[str, Host]) -> list[Operation]:
+        reads = []
+        for name, host in hosts.items():
+            called = time.monotonic()
+            held = self.held(host)
+            reads += [
+                Operation(
+                    client=f"at the end, {name}", key=key, action=Read(value=value),
+                    called=called, returned=time.monotonic(),
+                )
+                for key, value in held.items()
+            ]  # fmt: skip
+        return reads
+
+    def _verify_register(self, key: str, before: str, history: Sequence[Operation]) -> None:
+        last = history[-1].action
+        assert isinstance(last, Read)
+        grown = _count(str(last.value)) - _count(before)
+        done = len(acknowledged(history))
+        unknown = sum(one.returned is None for one in history)
+        assert done <= grown <= done + unknown, (
+            f"{key} grew by {grown}, but {done} writes were acknowledged and {unknown} are unknown; "
+            f"history: {self.path}"
+        )
+        verdict = check(history, before)
+        assert verdict, f"{verdict}\nhistory: {self.path}"
+
+
+def _count(value: str) -> int:
+    return int(value.partition(" ")[0])
