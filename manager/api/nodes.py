@@ -1,7 +1,7 @@
 """Nodes: list, inspect, update, remove."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
 
 from aiohttp import web
 
@@ -15,16 +15,18 @@ from common.engine_api.http import (
 )
 from common.errors import (
     InvalidInputError,
+    NotFoundError,
     NotImplementedHereError,
     StaleVersionError,
 )
-from common.model.node import NodeState, Role
+from common.model.node import ManagerStatus, Node, NodeState, Role
 from manager.api.access import manager_of, state_of
 from manager.api.errors import out_of_sequence
 from manager.api.filters import NODE_FILTERS, check_node_filters, shows_node
 from manager.api.parse.node_spec import parse_node_spec
 from manager.api.ports import SwarmNode
 from manager.api.render.node import render_node
+from manager.api.standing import can_lose
 from manager.store.changes import Delete, Update
 from manager.store.state import State
 
@@ -40,20 +42,26 @@ class Nodes:
         state, wanted = state_of(self._node), filters(request, *NODE_FILTERS)
         check_node_filters(wanted)
         shown = [node for node in state.nodes.values() if shows_node(wanted, node)]
-        return await json_list_response(request, shown, render_node)
+        managers = manager_of(self._node).managers()
+        return await json_list_response(
+            request, shown, lambda node: render_node(node, managers.get(node.id))
+        )
 
     async def inspect(self, request: web.Request) -> web.Response:
         """``GET /nodes/{id}``."""
-        return json_response(render_node(state_of(self._node).find_node(request.match_info["id"])))
+        manager = manager_of(self._node)
+        node = manager.store.state.find_node(request.match_info["id"])
+        return json_response(render_node(node, manager.managers().get(node.id)))
 
     async def update(self, request: web.Request) -> web.Response:
         """``POST /nodes/{id}/update``."""
-        store = manager_of(self._node).store
+        manager = manager_of(self._node)
+        store = manager.store
         version = integer(request, "version")
         spec = parse_node_spec(await read_json(request))
         node = store.state.find_node(request.match_info["id"])
         if spec.role is not node.spec.role:
-            _refuse_role(store.state, spec.role)
+            _check_role(store.state, node, spec.role, manager.managers())
         if version != node.version:
             raise out_of_sequence()
         try:
@@ -64,9 +72,10 @@ class Nodes:
 
     async def remove(self, request: web.Request) -> web.Response:
         """``DELETE /nodes/{id}``."""
-        store = manager_of(self._node).store
+        manager = manager_of(self._node)
+        store = manager.store
         node = store.state.find_node(request.match_info["id"])
-        if node.spec.role is Role.MANAGER:
+        if node.spec.role is Role.MANAGER and node.id in manager.managers():
             raise InvalidInputError(
                 f"node {node.id} is a cluster manager and is a member of the raft cluster. "
                 "It must be demoted to worker before removal"
@@ -77,8 +86,17 @@ class Nodes:
         return web.Response()
 
 
-def _refuse_role(state: State, wanted: Role) -> NoReturn:
-    managers = sum(node.spec.role is Role.MANAGER for node in state.nodes.values())
-    if wanted is Role.WORKER and managers <= 1:
+def _check_role(
+    state: State, node: Node, wanted: Role, managers: Mapping[str, ManagerStatus]
+) -> None:
+    """Whether a node may become a worker. What follows from its new role is the leader's and the node's own work."""
+    if wanted is Role.MANAGER:
+        raise NotImplementedHereError("promoting a node is not implemented")
+    if sum(one.spec.role is Role.MANAGER for one in state.nodes.values()) <= 1:
         raise InvalidInputError("attempting to demote the last manager of the swarm")
-    raise NotImplementedHereError("changing the role of a node is not implemented")
+    if node.id not in managers:
+        raise NotFoundError("can't find manager in raft memberlist")
+    if not can_lose(managers, node.id):
+        raise InvalidInputError(
+            "can't remove member from the raft: this would result in a loss of quorum"
+        )

@@ -7,11 +7,13 @@ from aiohttp import web
 from common.clock import Clock
 from common.events import EventLog
 from manager.api.absent import AbsentNoun, not_implemented
+from manager.api.current import about_the_cluster
 from manager.api.events import Events
 from manager.api.logs import Logs
 from manager.api.nodes import Nodes
 from manager.api.ports import LocalEngine, SwarmNode
 from manager.api.services import Services
+from manager.api.snapshots import Snapshots
 from manager.api.swarm import Swarm
 from manager.api.system import System
 from manager.api.tasks import Tasks
@@ -25,6 +27,7 @@ def routes(
     """The routes, without a version, for ``common.engine_api.application``; the worker's half adds its own."""
     system = System(node, engine, events, clock)
     swarm, nodes, tasks, logs = Swarm(node), Nodes(node), Tasks(node), Logs(node)
+    snapshots = Snapshots(node, clock)
     services = Services(node, engine, clock, chance)
     secrets = AbsentNoun(node, "secret", filter_names=_OBJECT_FILTERS)
     configs = AbsentNoun(node, "config", filter_names=_OBJECT_FILTERS)
@@ -34,41 +37,49 @@ def routes(
         web.get("/info", system.info),
         web.get("/events", Events(events, clock).stream),
         web.get("/distribution/{name:.+}/json", system.distribution),
-        # the swarm
-        web.get("/swarm", swarm.inspect),
+        # this node's life in a swarm
         web.post("/swarm/init", swarm.init),
-        web.post("/swarm/join", not_implemented("joining a swarm")),
+        web.post("/swarm/join", swarm.join),
         web.post("/swarm/leave", swarm.leave),
-        web.post("/swarm/update", swarm.update),
         web.get("/swarm/unlockkey", not_implemented("locking managers")),
         web.post("/swarm/unlock", not_implemented("locking managers")),
-        # nodes
-        web.get("/nodes", nodes.list),
-        web.get("/nodes/{id}", nodes.inspect),
-        web.post("/nodes/{id}/update", nodes.update),
-        web.delete("/nodes/{id}", nodes.remove),
-        # services
-        web.get("/services", services.list),
-        web.post("/services/create", services.create),
-        web.get("/services/{id}", services.inspect),
-        web.post("/services/{id}/update", services.update),
-        web.delete("/services/{id}", services.remove),
-        web.get("/services/{id}/logs", logs.of_service),
-        # tasks
-        web.get("/tasks", tasks.list),
-        web.get("/tasks/{id}", tasks.inspect),
-        web.get("/tasks/{id}/logs", logs.of_task),
+        web.post("/swarm/snapshot", snapshots.restore),
         # what does not exist yet
         web.post("/networks/create", not_implemented("creating networks")),
         web.get("/plugins", system.plugins),
-        web.get("/secrets", secrets.list),
-        web.post("/secrets/create", secrets.create),
-        web.get("/secrets/{id}", secrets.find),
-        web.post("/secrets/{id}/update", secrets.find),
-        web.delete("/secrets/{id}", secrets.find),
-        web.get("/configs", configs.list),
-        web.post("/configs/create", configs.create),
-        web.get("/configs/{id}", configs.find),
-        web.post("/configs/{id}/update", configs.find),
-        web.delete("/configs/{id}", configs.find),
+        *about_the_cluster(
+            node,
+            [
+                web.get("/swarm", swarm.inspect),
+                web.post("/swarm/update", swarm.update),
+                web.get("/swarm/snapshot", snapshots.save),
+                # nodes
+                web.get("/nodes", nodes.list),
+                web.get("/nodes/{id}", nodes.inspect),
+                web.post("/nodes/{id}/update", nodes.update),
+                web.delete("/nodes/{id}", nodes.remove),
+                # services
+                web.get("/services", services.list),
+                web.post("/services/create", services.create),
+                web.get("/services/{id}", services.inspect),
+                web.post("/services/{id}/update", services.update),
+                web.delete("/services/{id}", services.remove),
+                web.get("/services/{id}/logs", logs.of_service),
+                # tasks
+                web.get("/tasks", tasks.list),
+                web.get("/tasks/{id}", tasks.inspect),
+                web.get("/tasks/{id}/logs", logs.of_task),
+                # what does not exist yet
+                web.get("/secrets", secrets.list),
+                web.post("/secrets/create", secrets.create),
+                web.get("/secrets/{id}", secrets.find),
+                web.post("/secrets/{id}/update", secrets.find),
+                web.delete("/secrets/{id}", secrets.find),
+                web.get("/configs", configs.list),
+                web.post("/configs/create", configs.create),
+                web.get("/configs/{id}", configs.find),
+                web.post("/configs/{id}/update", configs.find),
+                web.delete("/configs/{id}", configs.find),
+            ],
+        ),
     ]

@@ -1,5 +1,6 @@
 """The swarm itself: make one, look at it, change its settings, leave it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -13,20 +14,22 @@ from common.errors import (
     UnavailableError,
 )
 from common.model.cluster import Cluster
-from common.model.node import Reachability
+from common.model.node import ManagerStatus, Reachability
 from manager.api.access import manager_of, state_of
-from manager.api.errors import out_of_sequence
-from manager.api.parse.cluster_spec import parse_cluster_spec, parse_init_request
+from manager.api.errors import out_of_sequence, swarm_exists
+from manager.api.parse.cluster_spec import (
+    parse_cluster_spec,
+    parse_init_request,
+    parse_join_request,
+)
 from manager.api.ports import LocalState, SwarmNode
 from manager.api.render.cluster import render_swarm
+from manager.api.standing import has_leader
 from manager.store.changes import Update
 from manager.store.state import State
 
 NOT_IN_SWARM = "This node is not part of a swarm"
-SWARM_EXISTS = (
-    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm '
-    "and join another one."
-)
+_NOT_A_MANAGER = "This node is not participating as a Swarm manager"
 _LEAVING_AS_MANAGER = (
     "You are attempting to leave the swarm on a node that is participating as a manager. "
 )
@@ -54,9 +57,20 @@ class Swarm:
     async def init(self, request: web.Request) -> web.Response:
         """``POST /swarm/init``."""
         asked = parse_init_request(await read_json(request))
-        if self._node.local_state() is not LocalState.INACTIVE and not asked.force_new_cluster:
-            raise UnavailableError(SWARM_EXISTS)
+        if self._node.local_state() is not LocalState.INACTIVE:
+            if not asked.force_new_cluster:
+                raise swarm_exists()
+            if self._node.manager is None:
+                raise UnavailableError(_NOT_A_MANAGER)
         return json_response(await self._node.init(asked))
+
+    async def join(self, request: web.Request) -> web.Response:
+        """``POST /swarm/join``."""
+        asked = parse_join_request(await read_json(request))
+        if self._node.local_state() is not LocalState.INACTIVE:
+            raise swarm_exists()
+        await self._node.join(asked)
+        return web.Response()
 
     async def leave(self, request: web.Request) -> web.Response:
         """``POST /swarm/leave``."""
@@ -64,7 +78,7 @@ class Swarm:
         if self._node.local_state() is LocalState.INACTIVE:
             raise NotInSwarmError(NOT_IN_SWARM)
         if self._node.manager is not None and not force:
-            raise UnavailableError(_why_a_manager_stays(self._node.manager.store.state))
+            raise UnavailableError(_why_a_manager_stays(self._node.manager.managers()))
         await self._node.leave(force=force)
         return web.Response()
 
@@ -93,12 +107,13 @@ def _cluster(state: State) -> Cluster:
     return cluster
 
 
-def _why_a_manager_stays(state: State) -> str:
-    managers = [node.manager_status for node in state.nodes.values() if node.manager_status]
-    reachable = sum(status.reachability is Reachability.REACHABLE for status in managers)
+def _why_a_manager_stays(managers: Mapping[str, ManagerStatus]) -> str:
+    reachable = sum(one.reachability is Reachability.REACHABLE for one in managers.values())
     if len(managers) <= 1:
         return _LEAVING_AS_MANAGER + _LAST_MANAGER
-    if reachable - 1 <= len(managers) // 2:
+    if not has_leader(managers):
+        return _LEAVING_AS_MANAGER + _LOST_CONSENSUS
+    if reachable - 2 <= len(managers) - reachable:  # Docker's rule
         return (
             f"{_LEAVING_AS_MANAGER}Removing this node leaves {reachable - 1} managers "
             f"out of {len(managers)}. Without a Raft quorum your swarm will be inaccessible. "

@@ -6,17 +6,23 @@ from aiohttp import web
 
 from common.clock import Clock
 from common.engine_api.http import filters, json_response
-from common.errors import InvalidInputError, NotFoundError
+from common.errors import InvalidInputError, NoLeaderError, NotFoundError
 from common.events import EventLog
-from common.model.node import Node, Role
 from manager.api.parse.image_reference import is_image_reference
-from manager.api.ports import LocalEngine, LocalState, SwarmNode
+from manager.api.ports import LocalEngine, LocalState, RunningManager, SwarmNode
 from manager.api.render.cluster import render_cluster_info
 from manager.api.render.system import render_info, render_version
-from manager.store.state import State
+from manager.api.standing import has_leader
 
 CLASSIC_BUILDER = "1"
 """Never "2": Docker's command line would then want BuildKit of us."""
+
+_NO_FAULT_TOLERANCE = 2
+_TWO_MANAGERS = (
+    "WARNING: Running Swarm in a two-manager configuration. This configuration provides no fault tolerance, and "
+    "poses a high risk to lose control over the cluster. Refer to "
+    "https://docs.docker.com/engine/swarm/admin_guide/ to configure the Swarm for fault-tolerance."
+)
 
 Json = dict[str, Any]
 
@@ -87,22 +93,25 @@ def swarm_info(node: SwarmNode) -> Json:
         "RemoteManagers": None,
     }
     if node.manager is not None:
-        result |= _cluster_facts(node.manager.store.state)
+        result |= _cluster_facts(node.manager)
     return result
 
 
-def _cluster_facts(state: State) -> Json:
-    managers = [node for node in state.nodes.values() if node.spec.role is Role.MANAGER]
+def _cluster_facts(manager: RunningManager) -> Json:
+    """What this manager knows, also where nobody leads: then ``Error`` says so."""
+    state, managers = manager.store.state, manager.managers()
     result: Json = {
-        "RemoteManagers": [{"NodeID": node.id, "Addr": _manager_addr(node)} for node in managers],
+        "RemoteManagers": [
+            {"NodeID": node_id, "Addr": one.addr} for node_id, one in managers.items()
+        ],
         "Nodes": len(state.nodes),
         "Managers": len(managers),
     }
+    if not has_leader(managers):
+        result["Error"] = NoLeaderError().message
+    if len(managers) == _NO_FAULT_TOLERANCE:
+        result["Warnings"] = [_TWO_MANAGERS]
     cluster = state.cluster()
     if cluster is not None:
         result["Cluster"] = render_cluster_info(cluster)
     return result
-
-
-def _manager_addr(node: Node) -> str:
-    return node.manager_status.addr if node.manager_status is not None else ""

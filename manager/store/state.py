@@ -114,6 +114,15 @@ class State:
             "task": [*self._tasks.values()],
         }
 
+    def counts(self) -> dict[str, int]:
+        """How many objects each table has."""
+        return {
+            "cluster": len(self._clusters),
+            "node": len(self._nodes),
+            "service": len(self._services),
+            "task": len(self._tasks),
+        }
+
     # ------------------------------------------------------------------------------- writing
 
     def put(self, index: int, changed: Iterable[Changed]) -> None:

@@ -3,9 +3,11 @@
 import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from typing_extensions import override
+
 from common.clock import Clock
 from common.engine_api.facts import EngineFacts
-from common.errors import UnavailableError
+from common.errors import NoLeaderError, UnavailableError
 from common.model.cluster import Cluster
 from common.model.node import (
     ManagerStatus,
@@ -19,8 +21,11 @@ from common.model.node import (
 )
 from common.protocol.messages import LogLine
 from manager.api.ports import InitRequest, JoinRequest, LocalState, LogSelection, SavedState
+from manager.raft.log import Applied
 from manager.store.changes import Create
-from manager.store.store import Store, memory_store
+from manager.store.memory_log import MemoryLog
+from manager.store.replica import Replica
+from manager.store.store import Store
 
 NODE_ID = "n" * 25
 CLUSTER_ID = "c" * 25
@@ -68,17 +73,34 @@ class FakeLogs:
             raise UnavailableError(self.error)
 
 
+class FakeLog(MemoryLog):
+    """A log that may be without a leader; counts how often it was brought up to date."""
+
+    def __init__(self, replica: Replica) -> None:
+        super().__init__(replica.apply)
+        self.has_leader = True
+        self.looks = 0
+
+    @override
+    async def propose(self, entry: bytes, request_id: bytes) -> Applied:
+        if not self.has_leader:
+            raise NoLeaderError
+        return await super().propose(entry, request_id)
+
+    @override
+    async def up_to_date(self) -> None:
+        self.looks += 1
+        if not self.has_leader:
+            raise NoLeaderError
+
+
 class FakeManager:
     """A store and logs."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.logs = FakeLogs()
-        self.standing = {
-            NODE_ID: ManagerStatus(
-                leader=True, reachability=Reachability.REACHABLE, addr="192.0.2.1:2377"
-            )
-        }
+        self.standing = {NODE_ID: standing("192.0.2.1", leader=True)}
 
     def managers(self) -> Mapping[str, ManagerStatus]:
         return self.standing
@@ -88,14 +110,16 @@ class FakeNode:
     """A node that is no part of a swarm until ``init``."""
 
     def __init__(self, clock: Clock) -> None:
-        self._store = memory_store(clock, random.Random(1))
+        replica = Replica()
+        self.log = FakeLog(replica)
+        self._store = Store(replica, self.log, clock, random.Random(1))
         self.node_id = ""
         self.node_addr = ""
         self.manager: FakeManager | None = None
         self.state = LocalState.INACTIVE
         self.requests: list[InitRequest] = []
         self.joined: list[JoinRequest] = []
-        self.restored: list[tuple[InitRequest, SavedState]] = []
+        self.restored: list[tuple[InitRequest, SavedState, list[bytes]]] = []
         self.left: list[bool] = []
 
     def local_state(self) -> LocalState:
@@ -115,7 +139,8 @@ class FakeNode:
             default_addr_pool=request.default_addr_pool,
             subnet_size=request.subnet_size,
         )
-        await self._store.propose([Create(object=cluster), Create(object=ready_node(NODE_ID))])
+        if not request.force_new_cluster:
+            await self._store.propose([Create(object=cluster), Create(object=ready_node(NODE_ID))])
         return self.node_id
 
     async def join(self, request: JoinRequest) -> None:
@@ -124,13 +149,19 @@ class FakeNode:
         self.state = LocalState.ACTIVE
 
     async def restore(self, request: InitRequest, saved: SavedState) -> str:
-        self.restored.append((request, saved))
+        self.restored.append((request, saved, [*saved.parts()]))
         return await self.init(request)
 
     async def leave(self, *, force: bool) -> None:
         self.left.append(force)
         self.node_id = self.node_addr = ""
         self.state, self.manager = LocalState.INACTIVE, None
+
+
+def standing(address: str, *, leader: bool = False, reachable: bool = True) -> ManagerStatus:
+    """How a manager stands."""
+    reachability = Reachability.REACHABLE if reachable else Reachability.UNREACHABLE
+    return ManagerStatus(leader=leader, reachability=reachability, addr=f"{address}:2377")
 
 
 def ready_node(node_id: str, *, hostname: str = "host", role: Role = Role.MANAGER) -> Node:
@@ -140,9 +171,4 @@ def ready_node(node_id: str, *, hostname: str = "host", role: Role = Role.MANAGE
         spec=NodeSpec(role=role),
         description=NodeDescription(hostname=hostname),
         status=NodeStatus(state=NodeState.READY, addr="192.0.2.1"),
-        manager_status=ManagerStatus(
-            leader=True, reachability=Reachability.REACHABLE, addr="192.0.2.1:2377"
-        )
-        if role is Role.MANAGER
-        else None,
     )

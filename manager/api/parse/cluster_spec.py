@@ -10,7 +10,7 @@ from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.cluster import DEFAULT_DATA_PATH_PORT, ClusterSpec
 from common.model.node import Availability
 from manager.api.parse.raw import body_object, member
-from manager.api.ports import InitRequest
+from manager.api.ports import InitRequest, JoinRequest
 
 CLUSTER_NAME = "default"
 NODE_CERT_EXPIRY_MIN_SECONDS = 3600.0
@@ -18,7 +18,10 @@ DATA_PATH_PORT_MIN, DATA_PATH_PORT_MAX = 1024, 49_151
 DEFAULT_ADDR_POOL = ("10.0.0.0/8",)
 DEFAULT_SUBNET_SIZE = 24
 SUBNET_SIZE_MAX = 29
-DEFAULT_LISTEN_ADDR = "0.0.0.0:2377"
+DEFAULT_SWARM_PORT = 2377
+DEFAULT_LISTEN_ADDR = f"0.0.0.0:{DEFAULT_SWARM_PORT}"
+REMOTE_ADDRS_MAX = 64
+TOKEN_MAX_CHARACTERS = 256
 
 _ZERO_IS_MEANT = frozenset({"TaskHistoryRetentionLimit", "KeepOldSnapshots"})
 _LATER = {
@@ -95,6 +98,48 @@ def parse_init_request(raw: Any) -> InitRequest:  # noqa: ANN401
         availability=_availability(_text(body, "Availability")),
         force_new_cluster=member(body, "ForceNewCluster") is True,
     )
+
+
+def parse_join_request(raw: Any) -> JoinRequest:  # noqa: ANN401
+    """Reads the body of ``POST /swarm/join``.
+
+    Raises:
+        InvalidInputError: in Docker's words.
+    """
+    body = body_object(raw)
+    remote = member(body, "RemoteAddrs")
+    texts = [] if remote is None else parse(tuple[str, ...], remote, "RemoteAddrs")
+    if not texts:
+        raise InvalidInputError("at least 1 RemoteAddr is required to join")
+    if len(texts) > REMOTE_ADDRS_MAX:
+        raise InvalidInputError(f"at most {REMOTE_ADDRS_MAX} RemoteAddrs are taken")
+    token = _text(body, "JoinToken")
+    if not token or len(token) > TOKEN_MAX_CHARACTERS:
+        raise InvalidInputError("invalid join token")
+    return JoinRequest(
+        listen_addr=_text(body, "ListenAddr") or DEFAULT_LISTEN_ADDR,
+        advertise_addr=_text(body, "AdvertiseAddr"),
+        data_path_addr=_text(body, "DataPathAddr"),
+        remote_addrs=tuple(map(_remote_addr, texts)),
+        join_token=token,
+        availability=_availability(_text(body, "Availability")),
+    )
+
+
+def _remote_addr(text: str) -> str:
+    """``host:port``; without a port it is the usual one, as in Docker."""
+    if not text:
+        raise InvalidInputError('invalid remoteAddr "": invalid empty address')
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host.strip("[]") and not host.startswith("[")):
+        host, port = text, str(DEFAULT_SWARM_PORT)  # a name, or an IPv6 address without a port
+    if text.startswith("[") and text.endswith("]"):
+        host, port = text, str(DEFAULT_SWARM_PORT)
+    bare = host.removeprefix("[").removesuffix("]")
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 2**16
+    if not bare or "/" in bare or not is_port:
+        raise InvalidInputError(f'invalid remoteAddr "{text}": use host:port')
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 
 
 def _integer(body: Mapping[str, Any], key: str) -> int:

@@ -3,15 +3,15 @@
 from typing import Any
 
 from common.engine_json import render
-from common.model.node import Node
+from common.model.node import ManagerStatus, Node
 from manager.api.render.head import head
 from manager.api.render.spec import without_zeros
 
 Json = dict[str, Any]
 
 
-def render_node(node: Node) -> Json:
-    """Engine API ``Node``."""
+def render_node(node: Node, standing: ManagerStatus | None = None) -> Json:
+    """Engine API ``Node``; ``standing`` is that of a manager."""
     description: Json = render(node.description)
     description["Resources"] = without_zeros(description["Resources"])
     result = {
@@ -20,6 +20,6 @@ def render_node(node: Node) -> Json:
         "Description": description,
         "Status": render(node.status),
     }
-    if node.manager_status is not None:
-        result["ManagerStatus"] = render(node.manager_status)
+    if standing is not None:
+        result["ManagerStatus"] = render(standing)
     return result

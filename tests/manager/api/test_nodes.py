@@ -17,7 +17,7 @@ from common.model.node import (
     Role,
 )
 from tests.support.api_swarm import ApiSwarm
-from tests.support.fake_swarm import NODE_ID
+from tests.support.fake_swarm import NODE_ID, ready_node, standing
 
 WORKER = Node(
     id="w" * 25,
@@ -77,17 +77,86 @@ async def test_changes_a_node(swarm: ApiSwarm) -> None:
     )
 
 
-async def test_refuses_to_change_roles(swarm: ApiSwarm) -> None:
-    await swarm.add(WORKER)
-    demote, promote = {**SPEC, "Role": "worker"}, SPEC
-    assert await swarm.call("POST", "/nodes/host/update?version=1", json=demote) == (
-        400,
-        "attempting to demote the last manager of the swarm",
-    )
-    assert await swarm.call("POST", "/nodes/second/update?version=1", json=promote) == (
+async def test_a_follower_shows_every_manager_as_it_stands_and_no_worker(swarm: ApiSwarm) -> None:
+    others = {
+        "second": standing("192.0.2.2", leader=True),
+        "third": standing("192.0.2.3", reachable=False),
+    }
+    await swarm.add(WORKER, *(ready_node(name, hostname=name) for name in others))
+    swarm.manager.standing = {NODE_ID: standing("192.0.2.1"), **others}
+    shown = {node["ID"]: node.get("ManagerStatus") for node in await swarm.get("/nodes")}
+    assert shown == {
+        WORKER.id: None,
+        NODE_ID: {"Reachability": "reachable", "Addr": "192.0.2.1:2377"},
+        "second": {"Leader": True, "Reachability": "reachable", "Addr": "192.0.2.2:2377"},
+        "third": {"Reachability": "unreachable", "Addr": "192.0.2.3:2377"},
+    }
+    assert (await swarm.get("/nodes/third"))["ManagerStatus"] == shown["third"]
+
+
+DEMOTE = {**SPEC, "Role": "worker"}
+MANY = dict.fromkeys(("b", "c", "d", "e"), True)
+DEMOTIONS: dict[str, tuple[dict[str, bool], str, tuple[int, str]]] = {
+    "the last": ({}, "host", (400, "attempting to demote the last manager of the swarm")),
+    "one of two": ({"b": True}, "b", (200, "")),
+    "a dead one of two (if they had a leader)": ({"b": False}, "b", (200, "")),
+    "a dead one of three": ({"b": True, "c": False}, "c", (200, "")),
+    "one that lives, of three with a dead one": (
+        {"b": True, "c": False},
+        "b",
+        (400, "can't remove member from the raft: this would result in a loss of quorum"),
+    ),
+    "one of five with two dead": (
+        {**MANY, "b": False, "c": False},
+        "d",
+        (400, "can't remove member from the raft: this would result in a loss of quorum"),
+    ),
+    "a dead one of five": ({**MANY, "b": False}, "b", (200, "")),
+}
+
+
+@pytest.mark.parametrize(("others", "demoted", "expected"), DEMOTIONS.values(), ids=DEMOTIONS)
+async def test_demotes_as_long_as_the_rest_can_agree(
+    swarm: ApiSwarm, others: dict[str, bool], demoted: str, expected: tuple[int, str]
+) -> None:
+    """Others by name, and whether they are reachable. This node is, too."""
+    await swarm.add(*(ready_node(name, hostname=name) for name in others))
+    swarm.manager.standing |= {
+        name: standing("192.0.2.9", reachable=reachable) for name, reachable in others.items()
+    }
+    version = swarm.store.state.find_node(demoted).version
+    path = f"/nodes/{demoted}/update?version={version}"
+    assert await swarm.call("POST", path, json=DEMOTE) == expected
+    role = Role.WORKER if expected[0] == 200 else Role.MANAGER
+    assert swarm.store.state.find_node(demoted).spec.role is role
+
+
+async def test_refuses_to_promote_and_to_demote_who_is_no_member(swarm: ApiSwarm) -> None:
+    await swarm.add(WORKER, ready_node("b", hostname="b"))
+    assert await swarm.call("POST", "/nodes/second/update?version=2", json=SPEC) == (
         501,
-        "changing the role of a node is not implemented",
+        "promoting a node is not implemented",
     )
+    assert await swarm.call("POST", "/nodes/b/update?version=2", json=DEMOTE) == (
+        404,
+        "can't find manager in raft memberlist",
+    )
+
+
+async def test_removes_a_manager_only_when_it_is_no_member_any_more(swarm: ApiSwarm) -> None:
+    gone = replace(ready_node("b", hostname="b"), status=NodeStatus(state=NodeState.DOWN))
+    await swarm.add(gone)
+    swarm.manager.standing["b"] = standing("192.0.2.2", reachable=False)
+    status, message = await swarm.call("DELETE", "/nodes/b")
+    assert (status, message) == (
+        400,
+        (
+            "node b is a cluster manager and is a member of the raft cluster. "
+            "It must be demoted to worker before removal"
+        ),
+    )
+    del swarm.manager.standing["b"]
+    assert await swarm.call("DELETE", "/nodes/b") == (200, "")
 
 
 async def test_removes_a_node_that_is_down_or_by_force(swarm: ApiSwarm) -> None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from common.model.cluster import ClusterSpec, OrchestrationConfig
-from manager.api.ports import LocalState
+from common.model.node import Availability
+from manager.api.ports import JoinRequest, LocalState
 from tests.support.api_swarm import ApiSwarm
-from tests.support.fake_swarm import CLUSTER_ID, NODE_ID, ready_node
+from tests.support.fake_swarm import CLUSTER_ID, NODE_ID, standing
 
 NOT_A_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect '
@@ -130,10 +131,72 @@ async def test_the_last_manager_leaves_only_by_force(swarm: ApiSwarm) -> None:
     assert swarm.node.left == [True]
 
 
-async def test_a_manager_says_what_its_leaving_costs(swarm: ApiSwarm) -> None:
-    await swarm.add(ready_node("m" * 25, hostname="other"))
-    _, message = await swarm.call("POST", "/swarm/leave")
-    assert "Removing this node leaves 1 managers out of 2." in message
+LEAVING = "You are attempting to leave the swarm on a node that is participating as a manager. "
+ONLY_WAY = (
+    "The only way to restore a swarm that has lost consensus is to reinitialize it with "
+    "`--force-new-cluster`. Use `--force` to suppress this message."
+)
+NO_QUORUM = "Without a Raft quorum your swarm will be inaccessible. "
+COSTS: dict[str, tuple[list[bool], bool, str]] = {
+    "one of two": ([True], True, f"Removing this node leaves 1 managers out of 2. {NO_QUORUM}"),
+    "one of three": ([True, True], True, ""),
+    "one of three with a dead one": (
+        [True, False],
+        True,
+        f"Removing this node leaves 1 managers out of 3. {NO_QUORUM}",
+    ),
+    "one of five with a dead one": ([True, True, True, False], True, ""),
+    "one of three, without a leader": ([False, False], False, ""),
+}
+
+
+@pytest.mark.parametrize(("others", "has_leader", "cost"), COSTS.values(), ids=COSTS)
+async def test_a_manager_says_what_its_leaving_costs(
+    swarm: ApiSwarm, others: list[bool], has_leader: bool, cost: str
+) -> None:
+    """Others by whether they are reachable."""
+    swarm.manager.standing = {NODE_ID: standing("192.0.2.1", leader=has_leader)} | {
+        f"m{number}": standing("192.0.2.2", reachable=reachable)
+        for number, reachable in enumerate(others)
+    }
+    swarm.node.log.has_leader = has_leader
+    assert await swarm.call("POST", "/swarm/leave") == (503, f"{LEAVING}{cost}{ONLY_WAY}")
+    assert await swarm.call("POST", "/swarm/leave?force=true") == (200, "")
+
+
+async def test_starts_anew_from_what_is_here_only_on_a_manager(swarm: ApiSwarm) -> None:
+    body = {"ForceNewCluster": True}
+    manager, swarm.node.manager = swarm.node.manager, None
+    assert await swarm.call("POST", "/swarm/init", json=body) == (
+        503,
+        "This node is not participating as a Swarm manager",
+    )
+    swarm.node.manager = manager
+    assert await swarm.call("POST", "/swarm/init", json=body) == (200, NODE_ID)
+    assert swarm.node.requests[-1].force_new_cluster
+
+
+JOIN = {"RemoteAddrs": ["192.0.2.7"], "JoinToken": "SWMTKN-1-a-b"}
+
+
+async def test_joins_a_swarm(outside: ApiSwarm) -> None:
+    body = {**JOIN, "RemoteAddrs": ["192.0.2.7:1", "[2001:db8::1]"], "Availability": "drain"}
+    assert await outside.call("POST", "/swarm/join", json=body) == (200, "")
+    assert outside.node.joined == [
+        JoinRequest(
+            listen_addr="0.0.0.0:2377",
+            advertise_addr="",
+            data_path_addr="",
+            remote_addrs=("192.0.2.7:1", "[2001:db8::1]:2377"),
+            join_token="SWMTKN-1-a-b",
+            availability=Availability.DRAIN,
+        )
+    ]
+
+
+async def test_joins_no_swarm_within_one(swarm: ApiSwarm) -> None:
+    status, message = await swarm.call("POST", "/swarm/join", json=JOIN)
+    assert (status, message[:42]) == (503, "This node is already part of a swarm. Use ")
 
 
 async def test_leaves_no_swarm_outside_of_one(outside: ApiSwarm) -> None:
@@ -143,7 +206,6 @@ async def test_leaves_no_swarm_outside_of_one(outside: ApiSwarm) -> None:
 
 NOT_YET = (
     ("POST", "/networks/create"),
-    ("POST", "/swarm/join"),
     ("GET", "/swarm/unlockkey"),
     ("POST", "/swarm/unlock"),
     ("POST", "/secrets/create"),
