@@ -17,6 +17,7 @@ CHUNK_BYTES = 64 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MAX_SHOWN_BYTES = 60
 PLAIN_PORT, TLS_PORT = 2375, 2376
+STALE_HEADER = "X-Swarmd-Stale"
 _CUT_OFF = "swarmd at {} broke off the connection in the middle of its answer"
 _NO_CERTIFICATE = (
     ". Over TCP it takes only clients with a certificate (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
@@ -67,9 +68,13 @@ class _UnixConnection(http.client.HTTPConnection):
 class Client:
     """Calls one swarmd."""
 
-    def __init__(self, host: str, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, host: str, environment: Mapping[str, str] = os.environ, *, stale: bool = False
+    ) -> None:
+        """A client that takes stale answers when it is told so: also those of a manager without a leader."""
         self.host = host
         self._environment = environment
+        self._always = {STALE_HEADER: "true"} if stale else {}
 
     def get(self, path: str, **query: str) -> Any:  # noqa: ANN401
         """Parsed JSON of a GET."""
@@ -88,9 +93,11 @@ class Client:
         with self._answer("GET", path, query) as response:
             yield from self._chunks(response)
 
-    def upload(self, path: str, file: IO[bytes], **query: str) -> Iterator[bytes]:
+    def upload(
+        self, path: str, file: IO[bytes], *, content: str = "application/x-tar", **query: str
+    ) -> Iterator[bytes]:
         """Sends a file as the body of a POST; yields the answer as it comes."""
-        headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        headers = {"Content-Type": content, "Transfer-Encoding": "chunked"}
         chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
         with self._answer("POST", path, query, chunks, headers) as response:
             yield from self._chunks(response)
@@ -125,7 +132,7 @@ class Client:
         target = quote(path) + (f"?{urlencode(query)}" if query else "")
         connection = self._connected()
         try:
-            broken = _send(connection, method, target, body, headers or {})
+            broken = _send(connection, method, target, body, {**self._always, **(headers or {})})
             response = self._response(connection, broken)
             if response.status >= http.client.BAD_REQUEST:
                 raise ApiError(response.status, _message(response))

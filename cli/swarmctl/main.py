@@ -14,9 +14,9 @@ COMMANDS = {
     "events": "Show what happens, as it happens",
     "image": "Handle images of this node",
     "info": "Show what this node is and has",
-    "node": "Look at the nodes of the swarm",
+    "node": "Look at the nodes of the swarm and change them",
     "service": "Handle services",
-    "swarm": "Make, look at and leave a swarm",
+    "swarm": "Make, join, look at, save and leave a swarm",
     "version": "Show the versions of swarmctl and swarmd",
 }
 """Name and one line of help; the module of the same name in ``cli.swarmctl.commands`` holds ``command``."""
@@ -48,8 +48,13 @@ class LazyGroup(Group):
 @click.option(
     "-H", "--host", metavar="ADDRESS", help="swarmd to talk to: unix:///path or tcp://address:port"
 )
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="take what the manager has, though others may know more; works without a leader",
+)
 @click.pass_context
-def root(context: click.Context, host: str | None) -> None:
+def root(context: click.Context, host: str | None, *, stale: bool) -> None:
     """Run containers on a cluster.
 
     Without -H the address is taken from SWARM_HOST, else from DOCKER_HOST, else it is
@@ -57,7 +62,7 @@ def root(context: click.Context, host: str | None) -> None:
     """
     import os  # noqa: PLC0415 - kept beside its one use
 
-    context.obj = Client(chosen_host(host, os.environ))
+    context.obj = Client(chosen_host(host, os.environ), stale=stale)
 
 
 def main(arguments: list[str] | None = None) -> None:

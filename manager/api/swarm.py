@@ -13,8 +13,9 @@ from common.errors import (
     StaleVersionError,
     UnavailableError,
 )
-from common.model.cluster import Cluster
+from common.model.cluster import Cluster, RootCa
 from common.model.node import ManagerStatus, Reachability
+from common.pki.tokens import new_token
 from manager.api.access import manager_of, state_of
 from manager.api.errors import out_of_sequence, swarm_exists
 from manager.api.parse.cluster_spec import (
@@ -41,7 +42,7 @@ _LOST_CONSENSUS = (
     "The only way to restore a swarm that has lost consensus is to reinitialize it with "
     "`--force-new-cluster`. Use `--force` to suppress this message."
 )
-_ROTATIONS = ("rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey")
+_ROTATIONS = {"worker": "rotateWorkerToken", "manager": "rotateManagerToken"}
 
 
 class Swarm:
@@ -86,11 +87,14 @@ class Swarm:
         """``POST /swarm/update``."""
         store = manager_of(self._node).store
         version = integer(request, "version")
-        if any(flag(request, name) for name in _ROTATIONS):
-            raise NotImplementedHereError("rotating tokens and keys is not implemented")
+        if flag(request, "rotateManagerUnlockKey"):
+            raise NotImplementedHereError("locking managers: not implemented")
         body = await read_json(request)
         cluster = _cluster(store.state)
         changed = replace(cluster, spec=parse_cluster_spec(body, cluster.spec))
+        for role, name in _ROTATIONS.items():
+            if flag(request, name):
+                changed = replace(changed, root_ca=_with_new_token(changed.root_ca, role))
         if version != cluster.version:
             raise out_of_sequence()
         try:
@@ -98,6 +102,13 @@ class Swarm:
         except StaleVersionError:
             raise out_of_sequence() from None
         return web.Response()
+
+
+def _with_new_token(root_ca: RootCa, role: str) -> RootCa:
+    token = str(new_token(root_ca.certificate))
+    if role == "worker":
+        return replace(root_ca, worker_token=token)
+    return replace(root_ca, manager_token=token)
 
 
 def _cluster(state: State) -> Cluster:

@@ -1,6 +1,6 @@
-"""swarmctl node: look at the nodes of the swarm."""
+"""swarmctl node: look at the nodes of the swarm and change them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -24,7 +24,7 @@ _COLUMNS = {
 
 @click.group(cls=Group)
 def command() -> None:
-    """Look at the nodes of the swarm."""
+    """Look at the nodes of the swarm and change them."""
 
 
 @command.command("ls")
@@ -87,6 +87,88 @@ def ps(nodes: tuple[str, ...], filters: tuple[str, ...], format_: str | None, **
     )
     if found:
         show_tasks(query(filters, node=found), format_=format_, **more)
+    end_with(failed)
+
+
+@command.command()
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+def demote(nodes: tuple[str, ...]) -> None:
+    """Make managers workers."""
+    _set_role(nodes, "worker", "Manager {} demoted in the swarm.", "Node {} is already a worker.")
+
+
+@command.command()
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+def promote(nodes: tuple[str, ...]) -> None:
+    """Make workers managers."""
+    done = "Node {} promoted to a manager in the swarm."
+    _set_role(nodes, "manager", done, "Node {} is already a manager.")
+
+
+def _set_role(names: Iterable[str], role: str, done: str, already: str) -> None:
+    def set_role(name: str) -> None:
+        if not _change(name, {"Role": role}):
+            click.echo(already.format(name))
+        else:
+            click.echo(done.format(name))
+
+    _, failed = each(names, set_role)
+    end_with(failed)
+
+
+def _change(name: str, fields: dict[str, Any]) -> bool:
+    """Writes fields of a node's spec; whether that changes it."""
+    node = current_client().get(f"/nodes/{_resolve(name)}")
+    spec = {**node["Spec"], **fields}
+    if spec == node["Spec"]:
+        return False
+    version = str(node["Version"]["Index"])
+    current_client().post(f"/nodes/{node['ID']}/update", spec, version=version)
+    return True
+
+
+@command.command()
+@click.argument("node", metavar="NODE")
+@click.option(
+    "--availability", type=click.Choice(["active", "pause", "drain"]), help="which tasks it takes"
+)
+@click.option("--role", type=click.Choice(["worker", "manager"]), help="whether it decides")
+@click.option("--label-add", multiple=True, metavar="KEY[=VALUE]", help="add or change a label")
+@click.option("--label-rm", multiple=True, metavar="KEY", help="take a label away")
+def update(
+    node: str, availability: str | None, role: str | None, **labels: tuple[str, ...]
+) -> None:
+    """Change a node."""
+    given = {"Availability": availability, "Role": role}
+    fields: dict[str, Any] = {key: value for key, value in given.items() if value}
+    if labels["label_add"] or labels["label_rm"]:
+        shown_labels = current_client().get(f"/nodes/{_resolve(node)}")["Spec"].get("Labels") or {}
+        fields["Labels"] = _labels(shown_labels, **labels)
+    _change(node, fields)
+    click.echo(node)
+
+
+def _labels(
+    present: dict[str, str], label_add: Iterable[str], label_rm: Iterable[str]
+) -> dict[str, str]:
+    added = dict(item.partition("=")[::2] for item in label_add)
+    missing = [key for key in label_rm if key not in present]
+    if missing:
+        raise click.ClickException(f"key {missing[0]} doesn't exist in node's labels")
+    return {key: value for key, value in present.items() if key not in set(label_rm)} | added
+
+
+@command.command()
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+@click.option("-f", "--force", is_flag=True, help="remove it though it is there")
+def rm(nodes: tuple[str, ...], *, force: bool) -> None:
+    """Remove nodes from the swarm."""
+
+    def remove(name: str) -> None:
+        current_client().delete(f"/nodes/{name}", **({"force": "1"} if force else {}))
+        click.echo(name)
+
+    _, failed = each(nodes, remove)
     end_with(failed)
 
 

@@ -1,4 +1,4 @@
-"""swarmctl swarm: make, look at and leave a swarm."""
+"""swarmctl swarm: make, join, look at, save and leave a swarm."""
 
 from typing import Any
 
@@ -8,12 +8,14 @@ from cli.swarmctl import arguments
 from cli.swarmctl.client import current_client
 from cli.swarmctl.command_line import Group, not_yet
 from cli.swarmctl.filters import format_option
+from cli.swarmctl.joining import ROLES, join_command, join_token, tell_new_swarm
+from cli.swarmctl.snapshots import command as snapshot
 from cli.swarmctl.table import show_objects
 
 
 @click.group(cls=Group)
 def command() -> None:
-    """Make, look at and leave a swarm."""
+    """Make, join, look at, save and leave a swarm."""
 
 
 @command.command()
@@ -67,8 +69,9 @@ def init(**given: Any) -> None:  # noqa: ANN401 - click passes the options by na
         "ForceNewCluster": given["force_new_cluster"],
         "Spec": _spec(given),
     }
-    node_id = current_client().post("/swarm/init", body)
-    click.echo(f"Swarm initialized: current node ({node_id}) is now a manager.")
+    client = current_client()
+    node_id = client.post("/swarm/init", body)
+    tell_new_swarm(client, "initialized", node_id)
 
 
 command.commands["init"].params.append(not_yet("--external-ca", "external certificate authorities"))
@@ -97,6 +100,57 @@ def _duration(given: dict[str, Any], name: str) -> int:
 
 
 @command.command()
+@click.argument("remote", metavar="HOST:PORT")
+@click.option("--token", default="", help="the token that lets this node in, and says as what")
+@click.option(
+    "--advertise-addr", metavar="ADDRESS", default="", help="address[:port] that other nodes reach"
+)
+@click.option(
+    "--listen-addr",
+    metavar="ADDRESS",
+    default="0.0.0.0:2377",
+    help="where to listen (0.0.0.0:2377)",
+)
+@click.option(
+    "--data-path-addr", default="", metavar="ADDRESS", help="address of the overlay's traffic"
+)
+@click.option("--availability", type=click.Choice(["active", "pause", "drain"]), default="active")
+def join(remote: str, token: str, **given: str) -> None:
+    """Join the swarm of the manager at HOST:PORT, as a worker or a manager."""
+    client = current_client()
+    client.post(
+        "/swarm/join",
+        {
+            "ListenAddr": given["listen_addr"],
+            "AdvertiseAddr": given["advertise_addr"],
+            "DataPathAddr": given["data_path_addr"],
+            "RemoteAddrs": [remote],
+            "JoinToken": token,
+            "Availability": given["availability"],
+        },
+    )
+    is_manager = (client.get("/info").get("Swarm") or {}).get("ControlAvailable")
+    click.echo(f"This node joined a swarm as a {'manager' if is_manager else 'worker'}.")
+
+
+@command.command("join-token")
+@click.argument("role", type=click.Choice([*ROLES]))
+@click.option("-q", "--quiet", is_flag=True, help="show only the token")
+@click.option("--rotate", is_flag=True, help="make a new one; the former lets nobody in any more")
+def show_join_token(role: str, *, quiet: bool, rotate: bool) -> None:
+    """Show how to add workers or managers."""
+    client = current_client()
+    if rotate:
+        swarm = client.get("/swarm")
+        flag = {f"rotate{ROLES[role]}Token": "true"}
+        version = str(swarm["Version"]["Index"])
+        client.post("/swarm/update", swarm["Spec"], version=version, **flag)
+        if not quiet:
+            click.echo(f"Successfully rotated {role} join token.\n")
+    click.echo(join_token(client, role) if quiet else join_command(client, role))
+
+
+@command.command()
 @click.option(
     "-f", "--force", is_flag=True, help="leave though it is the last manager: the swarm is lost"
 )
@@ -111,3 +165,6 @@ def leave(*, force: bool) -> None:
 def inspect(format_: str | None) -> None:
     """Show the swarm's settings."""
     show_objects([current_client().get("/swarm")], format_=format_)
+
+
+command.add_command(snapshot)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from common.saved_cluster import SavedHead, pack_saved
 from tests.cli.swarmctl.conftest import Run
 from tests.support.unix_api import Answer, UnixApi
 
@@ -300,11 +301,12 @@ def test_this_node_in_no_swarm(api: UnixApi, run: Run) -> None:
 
 def test_swarm_init_leave_inspect(api: UnixApi, run: Run) -> None:
     api.answer("POST /swarm/init", "node1")
+    api.answer("GET /swarm", SWARM)
     code, out, _ = run(
         "swarm", "init", "--advertise-addr", "10.0.0.1", "--cert-expiry", "48h",
         "--default-addr-pool", "10.1.0.0/16,10.2.0.0/16", "--task-history-limit", "0",
     )  # fmt: skip
-    assert (code, out) == (0, "Swarm initialized: current node (node1) is now a manager.\n")
+    assert (code, out) == (0, NEW_SWARM.format("initialized"))
     sent = api.sent("POST /swarm/init").json
     assert sent["DefaultAddrPool"] == ["10.1.0.0/16", "10.2.0.0/16"]
     assert sent["Spec"]["CAConfig"] == {"NodeCertExpiry": 172_800 * 10**9}
@@ -312,8 +314,167 @@ def test_swarm_init_leave_inspect(api: UnixApi, run: Run) -> None:
     api.answer("POST /swarm/leave", Answer())
     assert run("swarm", "leave", "--force") == (0, "Node left the swarm.\n", "")
     assert api.sent("POST /swarm/leave").query == {"force": "1"}
-    api.answer("GET /swarm", {"ID": "c1"})
     assert run("swarm", "inspect", "--format", "{{.ID}}") == (0, "c1\n", "")
+
+
+JOIN_WORKER = (
+    "To add a worker to this swarm, run the following command:\n\n"
+    "    swarmctl swarm join --token SWMTKN-1-a-w 10.0.0.1:2377\n\n"
+)
+NEW_SWARM = (
+    "Swarm {}: current node (node1) is now a manager.\n\n"
+    + JOIN_WORKER
+    + "To add a manager to this swarm, run 'swarmctl swarm join-token manager' and follow the instructions.\n\n"
+)
+SWARM: dict[str, Any] = {
+    "ID": "c1",
+    "Version": {"Index": 5},
+    "Spec": {"Name": "default"},
+    "JoinTokens": {"Worker": "SWMTKN-1-a-w", "Manager": "SWMTKN-1-a-m"},
+}
+
+
+def test_swarm_join_sends_where_and_by_what_right(api: UnixApi, run: Run) -> None:
+    api.answer("POST /swarm/join", Answer())
+    words = ("--token", "T", "--advertise-addr", "eth1", "--availability", "drain", "10.0.0.1:2377")
+    assert run("swarm", "join", *words) == (0, "This node joined a swarm as a manager.\n", "")
+    assert api.sent("POST /swarm/join").json == {
+        "ListenAddr": "0.0.0.0:2377",
+        "AdvertiseAddr": "eth1",
+        "DataPathAddr": "",
+        "RemoteAddrs": ["10.0.0.1:2377"],
+        "JoinToken": "T",
+        "Availability": "drain",
+    }
+    api.answer("GET /info", {"Swarm": {"NodeID": "n", "ControlAvailable": False}})
+    assert run("swarm", "join", *words)[1] == "This node joined a swarm as a worker.\n"
+
+
+def test_swarm_join_token(api: UnixApi, run: Run) -> None:
+    api.answer("GET /swarm", SWARM)
+    assert run("swarm", "join-token", "worker") == (0, JOIN_WORKER, "")
+    assert run("swarm", "join-token", "-q", "manager") == (0, "SWMTKN-1-a-m\n", "")
+    api.answer("POST /swarm/update", Answer())
+    assert run("swarm", "join-token", "--rotate", "worker") == (
+        0,
+        f"Successfully rotated worker join token.\n\n{JOIN_WORKER}",
+        "",
+    )
+    sent = api.sent("POST /swarm/update")
+    assert (sent.query, sent.json) == (
+        {"rotateWorkerToken": "true", "version": "5"},
+        {"Name": "default"},
+    )
+
+
+SAVED_HEAD = SavedHead(
+    cluster_id="c1", index=7, saved_at=0.0, written_by="0.9", objects={"node": 3, "task": 12}
+)
+SAVED = b"".join(pack_saved(SAVED_HEAD, [b"secret"]))
+
+
+def test_snapshot_save_writes_a_whole_file_for_its_owner_only(
+    api: UnixApi, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.saved"
+    api.answer("GET /swarm/snapshot", Answer(chunks=[SAVED[:40], SAVED[40:]]))
+    told = f"Saved the cluster up to index 7: {len(SAVED)}B in {file}\n"
+    assert run("swarm", "snapshot", "save", str(file)) == (0, told, "")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (SAVED, 0o600)
+    before = sorted(tmp_path.iterdir())
+    api.answer("GET /swarm/snapshot", Answer(chunks=[SAVED[:-1]]))
+    assert run("swarm", "snapshot", "save", str(file)) == (
+        1,
+        "",
+        "Error: the saved cluster is damaged: its digest is another\n",
+    )
+    assert (file.read_bytes(), sorted(tmp_path.iterdir())) == (SAVED, before)
+
+
+def test_snapshot_inspect_needs_no_swarmd(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "c.saved"
+    file.write_bytes(SAVED)
+    code, out, _ = run("-H", "unix:///nowhere.sock", "swarm", "snapshot", "inspect", str(file))
+    assert (code, out.splitlines()[0::5]) == (0, ["Cluster ID:\tc1", "Digest:\t\tok"])
+    shown = run(
+        "swarm", "snapshot", "inspect", "--format", "{{.Index}} {{.Objects.task}}", str(file)
+    )
+    assert shown == (0, "7 12\n", "")
+    file.write_bytes(SAVED.replace(b"secret", b"public"))
+    assert run("swarm", "snapshot", "inspect", str(file)) == (
+        1,
+        "",
+        "Error: the saved cluster is damaged: its digest is another\n",
+    )
+
+
+def test_snapshot_restore_sends_a_file_that_is_whole(
+    api: UnixApi, run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.saved"
+    file.write_bytes(SAVED)
+    api.answer("POST /swarm/snapshot", "node1")
+    api.answer("GET /swarm", SWARM)
+    words = ("swarm", "snapshot", "restore", "--advertise-addr", "10.0.0.1", str(file))
+    assert run(*words) == (0, NEW_SWARM.format("restored"), "")
+    sent = api.sent("POST /swarm/snapshot")
+    assert (sent.body, sent.query) == (
+        SAVED,
+        {"advertiseAddr": "10.0.0.1", "availability": "active"},
+    )
+    api.requests.clear()
+    file.write_bytes(SAVED[:-1])
+    assert run(*words)[0] == 1
+    assert api.requests == []
+
+
+def test_node_demote_and_promote(api: UnixApi, run: Run) -> None:
+    node = {**NODE, "Version": {"Index": 4}}
+    update = f"POST /nodes/{NODE['ID']}/update"
+    api.answer("GET /nodes/host1", node)
+    api.answer(update, Answer())
+    assert run("node", "demote", "host1") == (0, "Manager host1 demoted in the swarm.\n", "")
+    sent = api.sent(update)
+    assert (sent.query, sent.json) == ({"version": "4"}, {**NODE["Spec"], "Role": "worker"})
+    assert run("node", "promote", "host1") == (0, "Node host1 is already a manager.\n", "")
+    api.answer(update, Answer(status=400, body={"message": "a loss of quorum"}))
+    assert run("node", "demote", "host1", "gone") == (
+        1,
+        "",
+        (
+            "Error response from daemon: a loss of quorum\n"
+            "Error response from daemon: nothing at GET /nodes/gone\n"
+        ),
+    )
+
+
+def test_node_update_and_rm(api: UnixApi, run: Run) -> None:
+    api.answer("GET /nodes/host1", {**NODE, "Version": {"Index": 4}})
+    update = f"POST /nodes/{NODE['ID']}/update"
+    api.answer(update, Answer())
+    words = ("--availability", "drain", "--label-add", "a=b", "--label-rm", "rack")
+    assert run("node", "update", *words, "host1") == (0, "host1\n", "")
+    assert api.sent(update).json == {
+        "Availability": "drain",
+        "Role": "manager",
+        "Labels": {"a": "b"},
+    }
+    assert run("node", "update", "--label-rm", "x", "host1") == (
+        1,
+        "",
+        "Error: key x doesn't exist in node's labels\n",
+    )
+    api.answer("DELETE /nodes/host1", Answer())
+    assert run("node", "rm", "-f", "host1") == (0, "host1\n", "")
+    assert api.sent("DELETE /nodes/host1").query == {"force": "1"}
+
+
+@pytest.mark.parametrize(("words", "header"), [((), None), (("--stale",), "true")])
+def test_stale_answers_are_asked_for_by_a_header(
+    api: UnixApi, run: Run, words: tuple[str, ...], header: str | None
+) -> None:
+    run(*words, "node", "ls")
+    assert api.sent("GET /nodes").headers.get("X-Swarmd-Stale") == header
 
 
 # ------------------------------------------------------------------------ images and containers

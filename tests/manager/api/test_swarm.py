@@ -6,6 +6,7 @@ import pytest
 
 from common.model.cluster import ClusterSpec, OrchestrationConfig
 from common.model.node import Availability
+from common.pki.tokens import parse_token
 from manager.api.ports import JoinRequest, LocalState
 from tests.support.api_swarm import ApiSwarm
 from tests.support.fake_swarm import CLUSTER_ID, NODE_ID, standing
@@ -114,11 +115,22 @@ async def test_changes_the_swarm(swarm: ApiSwarm) -> None:
     assert (await swarm.call("POST", "/swarm/update?version=1", json=body))[0] == 500
 
 
-@pytest.mark.parametrize(
-    "rotation", ["rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"]
-)
-async def test_rotates_nothing_yet(swarm: ApiSwarm, rotation: str) -> None:
-    path = f"/swarm/update?version=1&{rotation}=true"
+@pytest.mark.parametrize("role", ["Worker", "Manager"])
+async def test_rotates_a_join_token(swarm: ApiSwarm, role: str) -> None:
+    before = await swarm.get("/swarm")
+    path = f"/swarm/update?version=1&rotate{role}Token=true"
+    assert await swarm.call("POST", path, json=before["Spec"]) == (200, "")
+    after = await swarm.get("/swarm")
+    changed = {
+        name for name, token in after["JoinTokens"].items() if token != before["JoinTokens"][name]
+    }
+    assert changed == {role}
+    assert parse_token(after["JoinTokens"][role]).is_for(b"")
+    assert after["Spec"] == before["Spec"]
+
+
+async def test_rotates_no_unlock_key_yet(swarm: ApiSwarm) -> None:
+    path = "/swarm/update?version=1&rotateManagerUnlockKey=true"
     assert (await swarm.call("POST", path, json={}))[0] == 501
 
 
