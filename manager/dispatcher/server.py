@@ -49,9 +49,12 @@ class Dispatcher:
 
     # ------------------------------------------------------------------------ while this one leads
 
-    async def run(self) -> Never:
-        """Takes over the nodes, tells sessions what was committed, and finds nodes that are silent."""
-        self._heartbeats = Heartbeats()
+    async def run(self, ruling: Store | None = None) -> Never:
+        """Takes over the nodes, tells sessions what was committed, and finds nodes that are silent.
+
+        ``ruling`` is the store for this reign: what was seen in it is not written in the next one.
+        """
+        self._heartbeats, self._writer = Heartbeats(), Writer(ruling or self._store)
         try:
             async with self._store.watch() as watch, asyncio.TaskGroup() as group:
                 group.create_task(self._writer.run())

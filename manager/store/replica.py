@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from common.codec import decode, encode
-from common.errors import ConflictError, NotFoundError, StaleVersionError, SwarmdError
+from common.errors import (
+    ConflictError,
+    NotFoundError,
+    NotLeaderError,
+    StaleVersionError,
+    SwarmdError,
+)
 from manager.raft.log import REQUESTS_REMEMBERED
 from manager.store.apply import effects
 from manager.store.changes import Entry
@@ -16,8 +22,14 @@ from manager.store.watch import Committed, Watchers
 ACCEPTED = b""
 """The answer to an entry that was applied."""
 
+
+class ReignOverError(NotLeaderError):
+    """What was proposed was decided by a manager that leads no more."""
+
+
 REFUSALS: dict[str, type[SwarmdError]] = {
-    kind.__name__: kind for kind in (StaleVersionError, ConflictError, NotFoundError)
+    kind.__name__: kind
+    for kind in (StaleVersionError, ConflictError, NotFoundError, ReignOverError)
 }
 """What an entry can be refused with."""
 
@@ -101,7 +113,7 @@ class Replica:
     def _answer(self, index: int, entry: Entry) -> bytes:
         try:
             if entry.reign not in (0, self.state.reign):
-                raise StaleVersionError("another manager leads the swarm by now")
+                raise ReignOverError("another manager leads the swarm by now")
             changed = effects(self.state, entry, index)
         except tuple(REFUSALS.values()) as refused:
             return encode(

@@ -62,13 +62,15 @@ class Store:
     async def begin_reign(self) -> "Store":
         """The same store for the loops of a manager that has come to lead: for one reign, and no longer.
 
-        What is proposed through it is refused (``StaleVersionError``) once another manager has begun to lead: however
+        What is proposed through it is refused (``ReignOverError``) once another manager has begun to lead: however
         late it arrives, by whatever way, it cannot meet what the new leader has decided meanwhile.
 
         Raises:
-            NoLeaderError, OutcomeUnknownError: as ``propose``.
+            NoLeaderError, OutcomeUnknownError: as ``propose``, but it is tried once only: who lost the lead meanwhile
+                must not take it from the next.
         """
-        reign = await self._propose(Entry(at=self._clock.now(), changes=(), begins_reign=True))
+        entry = Entry(at=self._clock.now(), changes=(), begins_reign=True)
+        reign = (await self._log.propose(encode(entry), self._next_request())).index
         return Store(self._replica, self._log, self._clock, self._chance, reign=reign)
 
     async def propose(self, changes: Sequence[Change]) -> int:
@@ -77,7 +79,8 @@ class Store:
         Nothing to do is done at once. A manager that does not lead hands them to the one that does.
 
         Raises:
-            StaleVersionError: an object was changed since: look again, decide again. Or the reign is over.
+            StaleVersionError: an object was changed since: look again, decide again.
+            ReignOverError: the reign is over.
             ConflictError: a name or id is taken.
             NotFoundError: an object is gone.
             TooLargeError: too many changes or bytes for one entry.

@@ -27,6 +27,7 @@ from common.protocol.messages import (
 from manager.dispatcher.reports import TEXT_CHARS_MAX
 from manager.dispatcher.server import Dispatcher
 from manager.store.changes import Create, Delete, SetDesiredState, Update
+from manager.store.replica import ReignOverError
 from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock, settle
 
@@ -373,6 +374,19 @@ async def test_after_a_change_of_leader_nodes_have_twice_the_time(world: World) 
         assert world.node("n2").status.state is NodeState.DOWN
         assert world.node("n1").status.state is NodeState.READY
         agent.channel.close()
+
+
+async def test_a_leader_that_was_replaced_finds_no_node_down_any_more(world: World) -> None:
+    """It may have been stopped for so long that all of them seem silent to it."""
+    ruling = await world.store.begin_reign()
+    with pytest.RaisesGroup(ReignOverError, flatten_subgroups=True):
+        async with asyncio.TaskGroup() as world.group:
+            world.group.create_task(world.dispatcher.run(ruling))
+            await settle()
+            await world.open()
+            await world.store.begin_reign()
+            await world.clock.advance(16)
+    assert world.node().status.state is NodeState.READY
 
 
 async def test_a_node_that_is_removed_loses_its_session(world: World) -> None:

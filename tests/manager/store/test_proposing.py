@@ -10,14 +10,13 @@ from common.errors import (
     NoLeaderError,
     NotLeaderError,
     OutcomeUnknownError,
-    StaleVersionError,
     SwarmdError,
     UnavailableError,
 )
 from common.model.node import Node
 from manager.raft.log import Applied
 from manager.store.changes import Create
-from manager.store.replica import Replica
+from manager.store.replica import ReignOverError, Replica
 from manager.store.store import PROPOSE_AGAIN_SECONDS_MAX, Store
 from tests.support.fake_clock import FakeClock
 
@@ -109,7 +108,7 @@ async def test_what_a_former_leader_decided_is_refused() -> None:
     former = await store.begin_reign()
     await former.propose([Create(object=Node(id="a"))])
     latter = await store.begin_reign()
-    with pytest.raises(StaleVersionError, match="another manager leads"):
+    with pytest.raises(ReignOverError, match="another manager leads"):
         await former.propose([Create(object=Node(id="b"))])
     await latter.propose([Create(object=Node(id="c"))])
     await store.propose([Create(object=Node(id="d"))])
@@ -131,3 +130,13 @@ async def test_nobody_knows_whether_the_state_is_up_to_date_without_a_leader() -
     store = Store(replica, ScriptedLog(replica, [(False, NOBODY)]), FakeClock(), random.Random(1))
     with pytest.raises(NoLeaderError):
         await store.up_to_date()
+
+
+async def test_a_reign_is_begun_once_or_not_at_all() -> None:
+    """A leader that was replaced while it began must not begin again by way of the next one."""
+    replica, clock = Replica(), FakeClock()
+    log = ScriptedLog(replica, [(False, UNKNOWN), (True, None)])
+    store = Store(replica, log, clock, random.Random(1))
+    with pytest.raises(OutcomeUnknownError):
+        await store.begin_reign()
+    assert store.state.reign == 0
