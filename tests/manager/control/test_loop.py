@@ -179,3 +179,22 @@ async def test_changes_gather_for_a_loop_that_may_wait() -> None:
         assert probe.looks == []
         await clock.advance(2)
         assert probe.looks == [("a", 1_002.0), ("b", 1_002.0)]
+
+
+async def test_what_was_decided_in_a_reign_that_is_over_comes_to_nothing() -> None:
+    """The changes of this loop name no version: only the reign tells that another leader may have made the same."""
+    decided = [Verdict(changes=(create(name),)) for name in ("made", "late")]
+    clock, chance = FakeClock(), random.Random(1)
+    store = memory_store(clock, chance)
+    await store.propose([create("web")])
+    probe = Probe({"web": [*decided, Verdict(), Verdict()]})
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(run_loop(probe, await store.begin_reign(), clock, numbered_ids()))
+        await clock.advance(0)
+        await store.begin_reign()
+        web = store.state.services["web"]
+        await store.propose([Update(object=replace(web, endpoint=web.endpoint))])
+        await clock.advance(1)
+        loop.cancel()
+    assert [*store.state.services] == ["web", "made"]
+    assert len(probe.looks) > 3  # it looks again, later and later, until its manager hears that it does not lead
