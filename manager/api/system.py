@@ -6,7 +6,7 @@ from aiohttp import web
 
 from common.clock import Clock
 from common.engine_api.http import filters, json_response
-from common.errors import InvalidInputError, NoLeaderError, NotFoundError
+from common.errors import InvalidInputError, NoLeaderError, NotFoundError, UnavailableError
 from common.events import EventLog
 from manager.api.parse.image_reference import is_image_reference
 from manager.api.ports import LocalEngine, LocalState, RunningManager, SwarmNode
@@ -99,16 +99,21 @@ def swarm_info(node: SwarmNode) -> Json:
 
 def _cluster_facts(manager: RunningManager) -> Json:
     """What this manager knows, also where nobody leads: then ``Error`` says so."""
-    state, managers = manager.store.state, manager.managers()
+    state = manager.store.state
+    try:
+        managers, error = manager.managers(), ""
+    except UnavailableError as reason:  # it stops just now
+        managers, error = {}, reason.message
+    if not error and not has_leader(managers):
+        error = NoLeaderError().message
     result: Json = {
+        **({"Error": error} if error else {}),
         "RemoteManagers": [
             {"NodeID": node_id, "Addr": one.addr} for node_id, one in managers.items()
         ],
         "Nodes": len(state.nodes),
         "Managers": len(managers),
     }
-    if not has_leader(managers):
-        result["Error"] = NoLeaderError().message
     if len(managers) == _NO_FAULT_TOLERANCE:
         result["Warnings"] = [_TWO_MANAGERS]
     cluster = state.cluster()

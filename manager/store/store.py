@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from common.clock import Clock
 from common.codec import encode
-from common.errors import NotLeaderError, OutcomeUnknownError, TooLargeError, UnavailableError
+from common.errors import NoLeaderError, OutcomeUnknownError, TooLargeError, UnavailableError
 from manager.raft.log import REQUEST_ID_BYTES, Applied, Log
 from manager.store.changes import Change, Entry
 from manager.store.memory_log import MemoryLog
@@ -117,11 +117,13 @@ class Store:
                 return await self._log.propose(data, request_id)
             except OutcomeUnknownError as error:
                 unknown = error
+            except NoLeaderError:
+                if unknown is None:
+                    raise
             except UnavailableError as error:
                 if unknown is None:
                     raise
-                if isinstance(error, NotLeaderError):  # it has stopped
-                    raise unknown from error
+                raise unknown from error  # stopped, or too much was committed since to know it again
             if self._clock.monotonic() >= ends:
                 raise unknown
             await self._clock.sleep(PROPOSE_AGAIN_PAUSE_SECONDS)

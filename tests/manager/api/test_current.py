@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import NoLeaderError
+from common.errors import NoLeaderError, NotLeaderError
 from tests.support.api_swarm import ApiSwarm, service_body
 from tests.support.fake_swarm import NODE_ID, standing
 
@@ -95,6 +95,17 @@ async def test_without_a_leader_the_node_tells_of_itself(leaderless: ApiSwarm) -
         "Managers": 3,
     }
     assert await leaderless.get("/_ping") == "OK"
+
+
+async def test_a_manager_that_is_stopping_still_tells_of_itself(
+    swarm: ApiSwarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped() -> None:
+        raise NotLeaderError("this manager is not running")
+
+    monkeypatch.setattr(swarm.manager, "managers", stopped)
+    info = (await swarm.get("/info"))["Swarm"]
+    assert (info["Error"], info["Nodes"]) == ("this manager is not running", 1)
 
 
 async def test_warns_of_two_managers(swarm: ApiSwarm) -> None:

@@ -197,4 +197,6 @@ async def test_what_was_decided_in_a_reign_that_is_over_comes_to_nothing() -> No
         await clock.advance(1)
         loop.cancel()
     assert [*store.state.services] == ["web", "made"]
-    assert len(probe.looks) > 3  # it looks again, later and later, until its manager hears that it does not lead
+    assert (
+        len(probe.looks) > 3
+    )  # it looks again, later and later, until its manager hears that it does not lead

@@ -59,7 +59,7 @@ STORIES: dict[str, tuple[list[tuple[bool, SwarmdError | None]], SwarmdError | No
     "the answer was lost, and it was applied": ([(True, UNKNOWN), (True, None)], None, True),
     "the answer was lost, and it was not applied": ([(False, UNKNOWN), (True, None)], None, True),
     "the answer was lost twice, with nobody leading in between": (
-        [(False, UNKNOWN), (False, NOBODY), (True, UNKNOWN), (False, BUSY), (True, None)],
+        [(False, UNKNOWN), (False, NOBODY), (True, UNKNOWN), (False, NOBODY), (True, None)],
         None,
         True,
     ),
@@ -67,6 +67,11 @@ STORIES: dict[str, tuple[list[tuple[bool, SwarmdError | None]], SwarmdError | No
         [(False, UNKNOWN), (False, NOBODY)],
         UNKNOWN,
         False,
+    ),
+    "too much was committed since: what became of it stays unknown": (
+        [(True, UNKNOWN), (False, BUSY), (True, None)],
+        UNKNOWN,
+        True,
     ),
     "this manager stops: what became of it stays unknown": (
         [(True, UNKNOWN), (False, STOPPED)],
