@@ -12,7 +12,11 @@ from common.model.node import ManagerStatus, Reachability
 from manager.control.registry import run_loops
 from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
+from manager.raft.links import NoLinks
+from manager.raft.peers import Peer
 from manager.raft.replicated_log import ReplicatedLog
+from manager.raft.storage import Storage
+from manager.raft.surroundings import Surroundings
 from manager.store.replica import Replica
 from manager.store.store import Store
 
@@ -29,7 +33,15 @@ class Manager:
         self._demotion = asyncio.Event()
         replica = Replica()
         self._log = ReplicatedLog(
-            directory, node_id, replica.apply, clock=clock, chance=chance, on_leadership=self._leads
+            Storage.at(directory),
+            Surroundings(
+                me=Peer(member_id=node_id, node_id=node_id, address=""),
+                machine=replica,
+                links=NoLinks(),
+                clock=clock,
+                chance=chance,
+                on_leadership=self._leads,
+            ),
         )
         self.store = Store(replica, self._log, clock, chance)
         self.dispatcher = Dispatcher(self.store, clock, chance)
@@ -41,7 +53,7 @@ class Manager:
         Raises:
             SystemFailureError: the log is damaged or the directory cannot be used.
         """
-        await self._log.start()
+        await self._log.start(bootstrap=True)
         await self._log.until_leader()
 
     def managers(self) -> Mapping[str, ManagerStatus]:

@@ -12,7 +12,7 @@ PACKAGES = ("manager", "worker", "common", "cli")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 ONLY_IMPORTER = {
-    "pysyncobj": "manager/raft/replicated_log.py",
+    "pysyncobj": "manager/raft/member.py",
     "pyroute2": "worker/kernel/netlink.py",
     "msgpack": "common/codec.py",
 }

@@ -40,3 +40,26 @@ class Links(Protocol):
     async def stop(self) -> None:
         """Closes every link; nothing is received any more."""
         ...
+
+
+class NoLinks:
+    """Links of a member that is alone."""
+
+    def start(
+        self, receive: Callable[[str, Message], None], changed: Callable[[str], None]
+    ) -> None:
+        """Nothing ever comes in."""
+
+    def set_peers(self, addresses: Mapping[str, str]) -> None:
+        """Nobody is dialled."""
+
+    def send(self, member_id: str, message: Message) -> bool:  # noqa: ARG002
+        """There is nobody."""
+        return False
+
+    def is_connected(self, member_id: str) -> bool:  # noqa: ARG002
+        """There is nobody."""
+        return False
+
+    async def stop(self) -> None:
+        """There is nothing to close."""

@@ -1,154 +1,201 @@
-"""The replicated log on PySyncObj: bytes in, and on every manager the same bytes in the same order.
+"""The replicated log as its users see it: propose, read, who leads, who takes part."""
 
-The only module that knows PySyncObj. Its 0.3.17 is used for the protocol's state, its elections and its replication;
-what it breaks (durability, its tick, pickle, callbacks that never come) is replaced here. manager/raft/README.md
-lists the rules. A method named ``_SyncObj__x`` takes the place of PySyncObj's private ``__x``.
-"""
-
-import _socket
 import asyncio
-import logging
-import random  # noqa: TID251 - only named as a type
-import socket
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import IntEnum
-from pathlib import Path
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
-from pysyncobj import SyncObj, SyncObjConf
-from pysyncobj.journal import Journal as PysyncobjJournal
-from pysyncobj.node import Node
-from pysyncobj.transport import Transport
-from pysyncobj.version import VERSION
+from common.errors import ConflictError, NoLeaderError, NotLeaderError, OutcomeUnknownError
+from manager.raft.commands import entry_command
+from manager.raft.elsewhere import Elsewhere
+from manager.raft.errands import Errands
+from manager.raft.founding import found, found_anew, found_from
+from manager.raft.log import REQUESTS_REMEMBERED, Applied, check_size
+from manager.raft.membership import Membership
+from manager.raft.participant import Participant
+from manager.raft.peers import Peer, RaftStatus
+from manager.raft.snapshot_file import SnapshotMeta
+from manager.raft.storage import Opened, Storage
+from manager.raft.surroundings import Surroundings
 
-from common.clock import Clock
-from common.errors import (
-    NoLeaderError,
-    NotLeaderError,
-    OutcomeUnknownError,
-    UnavailableError,
-)
-from manager.raft.disk import Directory, open_directory
-from manager.raft.fail_stop import FailStop, stop_process
-from manager.raft.journal import Journal, Written
-from manager.raft.log import ENTRY_BYTES_MAX, REQUEST_ID_BYTES, Applied, Apply, check_size
-from manager.raft.seal import Seal, load_or_create_key
-
-socket.inet_ntop = _socket.inet_ntop
-"""Importing PySyncObj 0.3.17 replaces it, on every system, by a function of Windows; ours again for the rest of us."""
-if VERSION != "0.3.17":
-    raise ImportError(f"swarmd overrides private names of PySyncObj 0.3.17, and this is {VERSION}")
-
-_log = logging.getLogger("swarmd.raft")
-
-KEY_NAME = "key"
-PROPOSALS_MAX = 10_000
-"""Proposals under way at once; more are refused until some are done."""
-TURN_SECONDS_MAX = 0.01
-"""How long entries are applied before the event loop gets its turn again."""
-ELECTION_SECONDS_MIN, ELECTION_SECONDS_MAX = 1.0, 2.0
-"""How long a member hears nothing of a leader before it campaigns."""
-HEARTBEAT_SECONDS = 0.2
-_NEVER_CHUNKED = 2 * ENTRY_BYTES_MAX
-"""PySyncObj pickles entries above its batch size into chunks, and gets some sizes wrong: no entry is so large."""
-
-
-class CommandKind(IntEnum):
-    """First byte of every command in the log, as PySyncObj numbers them."""
-
-    ENTRY = 0
-    """Followed by the request's id and the entry."""
-    NO_OP = 1
-    MEMBERSHIP = 2
-
-
-_ENTRY = bytes([CommandKind.ENTRY])
-_NO_OP = bytes([CommandKind.NO_OP])
-_ENTRY_START = len(_ENTRY) + REQUEST_ID_BYTES
-_FOLLOWER, _CANDIDATE, _LEADER = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Surroundings:
-    """What a member is given."""
-
-    apply: Apply
-    clock: Clock
-    on_leadership: Callable[[bool], None]
-    fail_stop: FailStop
+UNKNOWN_REMEMBERED_MAX = 10_000
+"""Proposals with an unknown outcome that are remembered, so that proposing them again stays safe."""
 
 
 class ReplicatedLog:
-    """One member of the log. For now it is the only one, and leads as soon as it has started."""
+    """One member of the log."""
 
-    def __init__(  # noqa: PLR0913 - what a member is given, once, by the composition root
-        self,
-        directory: Path,
-        node_id: str,
-        apply: Apply,
-        *,
-        clock: Clock,
-        chance: random.Random,
-        on_leadership: Callable[[bool], None] = lambda _leads: None,
-        fail_stop: FailStop = stop_process,
-    ) -> None:
-        self._directory, self._node_id, self._chance = directory, node_id, chance
-        self._surroundings = _Surroundings(
-            apply=apply, clock=clock, on_leadership=on_leadership, fail_stop=fail_stop
-        )
-        self._member: _Member | None = None
-        self._opened: Directory | None = None
+    def __init__(self, storage: Storage, around: Surroundings) -> None:
+        self._storage, self._around = storage, around
+        self._participant: Participant | None = None
+        self._errands: Errands | None = None
+        self._membership: Membership | None = None
+        self._unknown: OrderedDict[bytes, int] = OrderedDict()
 
-    async def start(self) -> None:
-        """Opens the journal and takes part; returns once all that was committed here before is applied.
+    # -------------------------------------------------------------------------------- its beginning
+
+    async def start(self, *, bootstrap: bool = False) -> None:
+        """Opens the log and takes part; returns once all that is known here to be committed is applied.
+
+        With ``bootstrap`` an empty log becomes that of a new cluster of this one member. Otherwise one whose log is
+        empty waits until the others have added it.
 
         Raises:
-            JournalDamagedError: the journal is not what was written.
+            JournalDamagedError, SnapshotDamagedError: what is on disk is not what was written.
             SystemFailureError: the directory cannot be used.
         """
-        directory, journal = await asyncio.to_thread(self._open_journal)
-        self._opened = directory
-        self._member = _Member(self._node_id, journal, self._surroundings)
-        await self._member.caught_up
+        await self._start(lambda opened: found(opened, self._around.me) if bootstrap else None)
+
+    async def force_new_cluster(self) -> None:
+        """Starts as the only member of a cluster that goes on from what this member's log holds.
+
+        All of the log counts as committed; the other members are removed for ever.
+
+        Raises:
+            as ``start``.
+        """
+        await self._start(lambda opened: found_anew(opened, self._around.me))
+
+    async def restore(self, index: int, parts: Iterable[bytes]) -> None:
+        """Starts as the only member of a new cluster whose state is that of a snapshot, made at entry ``index``.
+
+        Raises:
+            ConflictError: there is a log here already.
+            as ``start``.
+        """
+        await self._start(lambda opened: found_from(opened, self._around.me, index, parts))
+
+    async def _start(self, prepare: Callable[[Opened], object]) -> None:
+        if self._participant is not None:
+            raise ConflictError("the log runs already")
+
+        def broke(what: str, error: BaseException) -> None:
+            if self._participant is not None:
+                self._participant.fail(what, error)
+
+        journal_worker = Elsewhere(self._around.new_worker("raft-journal"), broke)
+        snapshot_worker = Elsewhere(self._around.new_worker("raft-snapshot"), broke)
+        opened: Opened | None = None
+        try:
+            opened = await journal_worker.result(self._storage.open)
+            await journal_worker.result(lambda: prepare(opened))
+            await self._load_snapshot(opened, snapshot_worker)
+            participant = Participant(self._around, opened, journal_worker, snapshot_worker)
+        except BaseException:
+            await snapshot_worker.close()
+            await journal_worker.close(opened.close if opened is not None else lambda: None)
+            raise
+        self._participant = participant
+        self._membership = Membership(participant)
+        self._errands = Errands(participant, self._membership)
+        participant.start()
+        await participant.caught_up
+
+    async def _load_snapshot(self, opened: Opened, worker: Elsewhere) -> None:
+        latest, machine = opened.snapshots.latest, self._around.machine
+        if latest is None:
+            return
+
+        def restore() -> Callable[[], None]:
+            with opened.snapshots.open(latest) as reader:
+                return machine.restore(reader)
+
+        swap = await worker.result(restore)
+        swap()
 
     async def stop(self) -> None:
-        """Leaves in order: what is under way is given up with an unknown outcome, the journal is closed."""
-        if self._member is not None:
-            member, self._member = self._member, None
-            try:
-                await member.stop()
-            finally:
-                self._close_directory()
+        """Leaves in order: what is under way is given up with an unknown outcome, the log is closed."""
+        if self._participant is not None:
+            participant, self._participant = self._participant, None
+            await participant.stop()
+
+    # ------------------------------------------------------------------------------------ proposing
 
     async def propose(self, entry: bytes, request_id: bytes) -> Applied:
-        """Gives what applying the entry answered here, once it is durable, committed and applied.
+        """Gives what applying the entry answered, once it is committed, and applied here.
+
+        On a follower the leader proposes it. When the leader was lost just now, the next one is waited for. Proposing
+        again with the same id after an unknown outcome is safe: when too much has changed meanwhile for the first
+        proposal to be recognised, nothing is proposed.
 
         Raises:
             TooLargeError: the entry has more than ``ENTRY_BYTES_MAX`` bytes.
-            NotLeaderError: nothing was proposed: this manager does not lead.
-            UnavailableError: nothing was proposed: too much is under way.
+            NoLeaderError: nothing was proposed: nobody leads.
+            NotLeaderError: nothing was proposed: this manager is not running.
+            UnavailableError: nothing was proposed: too much is under way, or was since it was proposed first.
             OutcomeUnknownError: the entry may or may not be committed.
         """
         check_size(entry)
-        if self._member is None:
-            raise NotLeaderError("this manager is not running")
-        return await self._member.propose(_ENTRY + request_id + entry)
+        participant = self._running()
+        index_max = self._unknown.pop(request_id, participant.member.commit + REQUESTS_REMEMBERED)
+        try:
+            return await self._propose(participant, request_id, entry, index_max)
+        except (OutcomeUnknownError, asyncio.CancelledError):
+            self._unknown[request_id] = index_max
+            if len(self._unknown) > UNKNOWN_REMEMBERED_MAX:
+                self._unknown.popitem(last=False)
+            raise
+
+    async def _propose(
+        self, participant: Participant, request_id: bytes, entry: bytes, index_max: int
+    ) -> Applied:
+        patience = _Patience(participant)
+        while True:
+            try:
+                if participant.member.leads:
+                    command = entry_command(request_id, entry)
+                    return await participant.propose(command, index_max)
+                leader = await patience.leader()
+                if leader != self._around.me.member_id:
+                    applied = await self._errand().forward(leader, request_id, entry, index_max)
+                    await self._until_applied(participant, applied.index)
+                    return applied
+            except NotLeaderError:
+                await patience.wait_for_change()
+
+    async def _until_applied(self, participant: Participant, index: int) -> None:
+        if participant.member.applied < index:
+            await participant.waiting.for_index(index)
 
     async def up_to_date(self) -> None:
-        """Returns once everything that was committed before this call is applied here.
+        """Returns once everything that was committed anywhere before this call is applied here.
 
         Raises:
-            NoLeaderError: it is not running, or does not lead.
+            NoLeaderError: nobody leads, so nobody knows.
+            NotLeaderError: this manager is not running.
         """
-        if not self.is_leader:  # the only member: nothing is committed elsewhere
-            raise NoLeaderError
+        participant = self._running()
+        patience = _Patience(participant)
+        while True:
+            try:
+                if participant.member.leads:
+                    index = await self._own_read_index(participant)
+                else:
+                    leader = await patience.leader()
+                    index = await self._errand().read_index(leader)
+            except (NotLeaderError, OutcomeUnknownError):
+                index = 0
+            if index:
+                await self._until_applied(participant, index)
+                return
+            await patience.wait_for_change()
+
+    async def _own_read_index(self, participant: Participant) -> int:
+        index: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def answer(found: int) -> None:
+            if not index.done():
+                index.set_result(found)
+
+        participant.reads.ask(answer)
+        participant.wake()
+        return await index
+
+    # ------------------------------------------------------------------------------------ who leads
 
     @property
     def is_leader(self) -> bool:
         """Whether this member leads and has applied everything that was committed before it did."""
-        return self._member is not None and self._member.leads.is_set()
+        return self._participant is not None and self._participant.leads.is_set()
 
     async def until_leader(self) -> None:
         """Waits until this member leads.
@@ -156,275 +203,159 @@ class ReplicatedLog:
         Raises:
             NotLeaderError: it is not running.
         """
-        if self._member is None:
+        await self._running().leads.wait()
+
+    @property
+    def leader(self) -> Peer | None:
+        """Who leads, as far as this member knows."""
+        if self._participant is None or self._participant.member.leader is None:
+            return None
+        return self._participant.member.configuration.peer(self._participant.member.leader)
+
+    def status(self) -> RaftStatus:
+        """How things stand.
+
+        Raises:
+            NotLeaderError: it is not running.
+        """
+        participant = self._running()
+        member = participant.member
+        return RaftStatus(
+            me=self._around.me,
+            members=member.configuration.members,
+            leader=self.leader,
+            is_leader=participant.leads.is_set(),
+            reachable=self._reachable(participant),
+            term=member.term,
+            last_index=member.journal.last_index,
+            commit=member.commit,
+            applied=member.applied,
+            snapshot=participant.snapshots.position.index,
+            removed=member.configuration.removed,
+        )
+
+    def _reachable(self, participant: Participant) -> frozenset[str]:
+        if participant.member.leads:
+            return participant.replication.reachable()
+        is_connected = self._around.links.is_connected
+        linked = {other for other in participant.member.others if is_connected(other)}
+        return frozenset(linked | {self._around.me.member_id})
+
+    def is_removed(self, member_id: str) -> bool:
+        """Whether that id was removed for ever, as far as this member knows to be committed."""
+        return self._participant is not None and self._participant.is_removed(member_id)
+
+    # ------------------------------------------------------------------------------------- members
+
+    async def add(self, peer: Peer) -> None:
+        """Adds a member, on the leader only: it is fed first, then it counts.
+
+        Raises:
+            ConflictError: another change is under way, the id was removed, or its node has another member.
+            UnavailableError: it does not answer.
+            NotLeaderError: nothing was changed: this member does not lead.
+            OutcomeUnknownError: leadership was lost meanwhile; adding the same again is safe.
+        """
+        self._running()
+        if self._membership is not None:
+            await self._membership.add(peer)
+
+    async def remove(self, member_id: str, *, force: bool = False) -> None:
+        """Removes a member for ever, from any member; the leader hands over before it is removed itself.
+
+        Raises:
+            NotFoundError: there is no such member.
+            ConflictError: another change is under way, it is the last one, or too few of the others are there.
+            NoLeaderError: nothing was changed: nobody leads.
+            OutcomeUnknownError: leadership was lost meanwhile.
+        """
+        participant = self._running()
+        patience = _Patience(participant)
+        while True:
+            try:
+                if participant.leads.is_set() and self._membership is not None:
+                    return await self._membership.remove(member_id, force=force)
+                leader = await patience.leader()
+                if leader != self._around.me.member_id:
+                    return await self._errand().remove(leader, member_id, force=force)
+            except NotLeaderError:
+                pass
+            await patience.wait_for_change()
+
+    async def transfer(self, member_id: str | None = None) -> None:
+        """Hands leadership over, on the leader only.
+
+        Raises:
+            ConflictError: another change is under way.
+            UnavailableError: nobody can take over.
+            NotLeaderError: this member does not lead.
+        """
+        self._running()
+        if self._membership is not None:
+            await self._membership.transfer(member_id)
+
+    # ----------------------------------------------------------------------------------- snapshots
+
+    async def snapshot_now(self) -> SnapshotMeta:
+        """Makes a snapshot of what is applied.
+
+        Raises:
+            NotLeaderError: it is not running.
+        """
+        return await self._running().making.now()
+
+    def _running(self) -> Participant:
+        if self._participant is None or self._participant.is_over:
             raise NotLeaderError("this manager is not running")
-        await self._member.leads.wait()
+        return self._participant
 
-    def _open_journal(self) -> tuple[Directory, Journal]:
-        directory = open_directory(self._directory)
+    def _errand(self) -> Errands:
+        if self._errands is None:
+            raise NotLeaderError("this manager is not running")
+        return self._errands
+
+
+class _Patience:
+    """How long one call waits for a leader: not at all when there has been none for long."""
+
+    def __init__(self, participant: Participant) -> None:
+        self._participant = participant
+        around = participant.member.around
+        self._clock, self._wait = around.clock, around.settings.leader_wait_seconds
+        self._ends = self._clock.monotonic() + self._wait
+
+    async def leader(self) -> str:
+        """Who leads.
+
+        Raises:
+            NoLeaderError: nobody, and it is no use to wait.
+        """
+        while self._participant.member.leader is None:
+            since = self._participant.leaderless_since
+            await self._wait_until(self._ends if since is None else since + self._wait)
+        return self._participant.member.leader
+
+    async def wait_for_change(self) -> None:
+        """Waits for another leader, or a little.
+
+        Raises:
+            NoLeaderError: it took too long.
+        """
+        pause = self._participant.member.around.settings.heartbeat_seconds
+        if self._clock.monotonic() >= self._ends:
+            raise NoLeaderError
         try:
-            seal = Seal(load_or_create_key(self._directory / KEY_NAME))
-            return directory, Journal.open(directory, seal)
-        except BaseException:
-            directory.close()
-            raise
-
-    def _close_directory(self) -> None:
-        if self._opened is not None:
-            opened, self._opened = self._opened, None
-            opened.close()
-
-
-class _Member(SyncObj):
-    """PySyncObj's member, driven by events of asyncio, over a journal that keeps its promises."""
-
-    def __init__(self, node_id: str, journal: Journal, around: _Surroundings) -> None:
-        self._journal, self._around = journal, around
-        self._loop = asyncio.get_running_loop()
-        self._writer = ThreadPoolExecutor(1, "raft-journal")
-        self._write_under_way = False
-        self._woken = False
-        self._over = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._waiting: dict[int, asyncio.Future[Applied]] = {}
-        self.leads = asyncio.Event()
-        self.caught_up: asyncio.Future[None] = self._loop.create_future()
-        conf = SyncObjConf(
-            autoTick=False,
-            journalFile=None,
-            fullDumpFile=None,
-            raftMinTimeout=ELECTION_SECONDS_MIN,
-            raftMaxTimeout=ELECTION_SECONDS_MAX,
-            appendEntriesPeriod=HEARTBEAT_SECONDS,
-            appendEntriesBatchSizeBytes=_NEVER_CHUNKED,
-        )
-        super().__init__(
-            Node(node_id), [], conf, nodeClass=Node, transport=_NoPeers(None, None, [])
-        )
-        self._take_over_journal()
-        self._wake()
-
-    def _take_over_journal(self) -> None:
-        """Puts what the journal remembers in the place of PySyncObj's own beginnings."""
-        journal = self._journal
-        if not journal.entries:
-            journal.add(_NO_OP, 1, 0)  # PySyncObj begins every log so, and counts it as applied
-        _, first, _ = journal.entries[0]
-        _, _, last_term = journal.entries[-1]
-        remembered = journal.hard_state
-        self._SyncObj__raftLog = _JournalOfPysyncobj(journal)
-        self._SyncObj__raftCurrentTerm = max(remembered.term, last_term)
-        self._SyncObj__votedForNodeId = (
-            remembered.vote or None if remembered.term >= last_term else None
-        )
-        self._SyncObj__raftCommitIndex = max(remembered.commit, first)
-        self._SyncObj__raftLastApplied = first
-        self._known_commit = self._SyncObj__raftCommitIndex
-        if not self._SyncObj__otherNodes:
-            self._SyncObj__raftElectionDeadline = 0.0  # nobody else to wait for
-
-    # ------------------------------------------------------------------------------------ proposing
-
-    async def propose(self, command: bytes) -> Applied:
-        """Adds a command to the log and waits for what applying it answers."""
-        if self._over or self._SyncObj__raftState != _LEADER:
-            raise NotLeaderError("this manager does not lead the swarm")
-        if len(self._waiting) >= PROPOSALS_MAX:
-            raise UnavailableError("too many changes are under way", hint="try again")
-        index, term = self._journal.last_index + 1, self._SyncObj__raftCurrentTerm
-        self._journal.add(command, index, term)
-        outcome: asyncio.Future[Applied] = self._loop.create_future()
-        self._waiting[index] = outcome
-        self._wake()
-        return await outcome
-
-    def _give_up_waiting(self) -> None:
-        """Tells everyone who waits that the outcome is unknown: the entries may be committed by another leader."""
-        waiting, self._waiting = self._waiting, {}
-        for outcome in waiting.values():
-            if not outcome.done():
-                outcome.set_exception(
-                    OutcomeUnknownError("leadership was lost before the change was committed")
-                )
-
-    # -------------------------------------------------------------------------------------- one turn
-
-    def _wake(self) -> None:
-        """Has a turn taken soon: one for all that happens in this round of the event loop."""
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._woken = False
-        if self._over:
+            async with asyncio.timeout(pause):
+                await self._participant.leader_change()
+        except TimeoutError:
             return
+
+    async def _wait_until(self, moment: float) -> None:
+        left = min(moment, self._ends) - self._clock.monotonic()
+        if left <= 0 or self._participant.is_over:
+            raise NoLeaderError
         try:
-            self._campaign_when_due()
-            self._commit_what_is_durable()
-            self._apply_what_is_committed()
-            self._write_what_is_queued()
-            self._arm()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the promises do not hold any more
-            self._fail("the replicated log broke", error)
-
-    def _campaign_when_due(self) -> None:
-        if self._SyncObj__raftState == _LEADER:
-            return
-        if self._around.clock.monotonic() < self._SyncObj__raftElectionDeadline:
-            return
-        self._SyncObj__raftElectionDeadline = (
-            self._around.clock.monotonic() + self._SyncObj__generateRaftTimeout()
-        )
-        self._SyncObj__raftLeader = None
-        self._SyncObj__setState(_CANDIDATE)
-        self._SyncObj__setCurrentTerm(self._SyncObj__raftCurrentTerm + 1, self.selfNode.id)
-        if not self._SyncObj__otherNodes:  # its own vote, which is durable by now, is the majority
-            self._SyncObj__onBecomeLeader()  # adds the no-op that commits all terms before
-
-    def _commit_what_is_durable(self) -> None:
-        """A leader counts itself only as far as its journal is on disk, and commits only entries of its own term."""
-        if self._SyncObj__raftState != _LEADER:
-            return
-        journal, others = self._journal, self._SyncObj__otherNodes
-        matches = sorted([journal.durable, *(self._SyncObj__raftMatchIndex[n] for n in others)])
-        agreed = matches[(len(matches) - 1) // 2]
-        if agreed <= self._SyncObj__raftCommitIndex:
-            return
-        if journal.term_of(agreed) == self._SyncObj__raftCurrentTerm:
-            self._SyncObj__raftCommitIndex = agreed
-            journal.set_commit(agreed)
-
-    def _apply_what_is_committed(self) -> None:
-        clock, commit = self._around.clock, self._SyncObj__raftCommitIndex
-        turn_over = clock.monotonic() + TURN_SECONDS_MAX
-        for index in range(self._SyncObj__raftLastApplied + 1, commit + 1):
-            command, _, _ = self._journal.entry(index)
-            answer = self._answer_of(command, index)
-            self._SyncObj__raftLastApplied = index
-            outcome = self._waiting.pop(index, None)
-            if outcome is not None and not outcome.done():
-                outcome.set_result(Applied(index, answer))
-            if clock.monotonic() > turn_over:
-                self._wake()
-                break
-        self._say_how_far()
-
-    def _answer_of(self, command: bytes, index: int) -> bytes:
-        if command[0] != CommandKind.ENTRY:
-            return b""
-        request_id, entry = command[len(_ENTRY) : _ENTRY_START], command[_ENTRY_START:]
-        try:
-            return self._around.apply(index, request_id, entry)
-        except Exception as error:
-            error.add_note(f"while applying entry {index}")
-            raise
-
-    def _say_how_far(self) -> None:
-        applied = self._SyncObj__raftLastApplied
-        if applied >= self._known_commit and not self.caught_up.done():
-            self.caught_up.set_result(None)
-        leads = self._SyncObj__raftState == _LEADER and applied >= self._SyncObj__noopIDx
-        if leads and not self.leads.is_set():
-            self.leads.set()
-            self._around.on_leadership(True)  # noqa: FBT003 - the callback's one argument
-
-    def _write_what_is_queued(self) -> None:
-        """Group commit: while one batch is being made durable, the next one gathers."""
-        if self._write_under_way or not self._journal.has_unwritten:
-            return
-        self._write_under_way = True
-        self._journal.note_commit()
-        writing = self._writer.submit(self._journal.write)
-        writing.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._written, done))
-
-    def _written(self, done: "Future[Written | None]") -> None:
-        self._write_under_way = False
-        error = done.exception()
-        if error is not None:
-            self._fail("the journal cannot be written", error)
-            return
-        written = done.result()
-        if written is not None:
-            self._journal.wrote(written)
-        self._turn()
-
-    def _arm(self) -> None:
-        """Sets the timer for the next deadline. A leader without followers has none."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._SyncObj__raftState != _LEADER:
-            delay = self._SyncObj__raftElectionDeadline - self._around.clock.monotonic()
-            self._timer = self._loop.call_later(max(delay, 0.0), self._wake)
-
-    # ------------------------------------------------------------------------------------ the end
-
-    async def stop(self) -> None:
-        """Leaves in order."""
-        self._end()
-        await asyncio.to_thread(self._writer.shutdown)
-        self._journal.note_commit()
-        await asyncio.to_thread(self._journal.close)
-
-    def _end(self) -> None:
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._lose_leadership()
-
-    def _lose_leadership(self) -> None:
-        self._give_up_waiting()
-        if self.leads.is_set():
-            self.leads.clear()
-            self._around.on_leadership(False)  # noqa: FBT003 - the callback's one argument
-
-    def _fail(self, reason: str, error: BaseException) -> None:
-        """Nothing is acknowledged from here on."""
-        if not self._over:
-            self._over = True
-            self._around.fail_stop(reason, error)
-            self._end()
-            if not self.caught_up.done():
-                self.caught_up.set_exception(error)
-
-    # ----------------------------------------------------------------- in the place of PySyncObj's own
-
-    def _SyncObj__setState(self, state: int) -> None:  # noqa: N802
-        led = self._SyncObj__raftState == _LEADER
-        super()._SyncObj__setState(state)
-        if led and state != _LEADER:
-            self._lose_leadership()
-
-    def _SyncObj__setCurrentTerm(self, term: int, vote: str | None) -> None:  # noqa: N802
-        """Term and vote are durable before any message can tell of them."""
-        self._SyncObj__raftCurrentTerm, self._SyncObj__votedForNodeId = term, vote
-        self._journal.set_term(term, vote or "")
-        self._journal.flush()
-
-    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> None:  # noqa: N802
-        """No command is ever unpickled; there are no other members yet."""
-
-
-class _JournalOfPysyncobj(PysyncobjJournal):  # its interface over our journal
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def add(self, command: bytes, idx: int, term: int) -> None:
-        self._journal.add(command, idx, term)
-
-    def deleteEntriesFrom(self, position: int) -> None:  # noqa: N802
-        self._journal.cut_from(self._journal.entries[position][1])
-
-    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - an index or a slice
-        return self._journal.entries[place]
-
-    def __len__(self) -> int:
-        return len(self._journal.entries)
-
-
-class _NoPeers(Transport):
-    """A transport to nobody."""
-
-    def send(self, node: Node, message: Any) -> bool:  # noqa: ANN401, ARG002
-        return False
+            async with asyncio.timeout(left):
+                await self._participant.leader_change()
+        except TimeoutError:
+            raise NoLeaderError from None

@@ -17,17 +17,26 @@ PROPOSER = """
     import asyncio, logging, random, sys
     from pathlib import Path
     from common.clock import SystemClock
+    from manager.raft.links import NoLinks
+    from manager.raft.peers import Peer
     from manager.raft.replicated_log import ReplicatedLog
+    from manager.raft.storage import Storage
+    from manager.raft.surroundings import Surroundings
+
+    class Machine:
+        def apply(self, index, request_id, entry):
+            return b""
 
     async def main(directory):
-        log = ReplicatedLog(
-            Path(directory),
-            "me",
-            lambda index, request_id, entry: b"",
+        around = Surroundings(
+            me=Peer(member_id="me", node_id="me", address=""),
+            machine=Machine(),
+            links=NoLinks(),
             clock=SystemClock(),
             chance=random.Random(1),
         )
-        await log.start()
+        log = ReplicatedLog(Storage.at(Path(directory)), around)
+        await log.start(bootstrap=True)
         while True:
             applied = await log.propose(b"x" * 1000, random.randbytes(16))
             print(applied.index, flush=True)

@@ -1,12 +1,13 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from common.clock import SystemClock
+from common.codec import pack_plain, unpack_plain
 from common.errors import (
     NotLeaderError,
     OutcomeUnknownError,
@@ -15,10 +16,14 @@ from common.errors import (
     UnavailableError,
 )
 from manager.raft.disk import DiskFile
+from manager.raft.links import NoLinks
 from manager.raft.log import ENTRY_BYTES_MAX
+from manager.raft.peers import Peer
 from manager.raft.records import JournalDamagedError
 from manager.raft.replicated_log import ReplicatedLog
 from manager.raft.segments import segment_name
+from manager.raft.storage import Storage
+from manager.raft.surroundings import Surroundings
 
 WAIT_SECONDS = 10
 """For what takes milliseconds; a test that fails should not hang."""
@@ -36,6 +41,17 @@ class Machine:
         self.applied.append((index, request_id, entry))
         return answer
 
+    def snapshot(self) -> Iterator[bytes]:
+        return iter([pack_plain(self.applied)])
+
+    def restore(self, parts: Iterable[bytes]) -> Callable[[], None]:
+        applied = unpack_plain(b"".join(parts))
+
+        def swap() -> None:
+            self.applied = [tuple(entry) for entry in applied]
+
+        return swap
+
 
 class World:
     """Members that are started one after the other on one directory."""
@@ -50,20 +66,21 @@ class World:
     async def started(self) -> ReplicatedLog:
         self.machine = Machine()
         log = self.member()
-        await log.start()
+        await log.start(bootstrap=True)
         await asyncio.wait_for(log.until_leader(), WAIT_SECONDS)
         return log
 
     def member(self) -> ReplicatedLog:
-        log = ReplicatedLog(
-            self.directory,
-            "me",
-            self.machine.apply,
+        around = Surroundings(
+            me=Peer(member_id="me", node_id="node", address=""),
+            machine=self.machine,
+            links=NoLinks(),
             clock=SystemClock(),
             chance=random.Random(1),
             on_leadership=self.leadership.append,
             fail_stop=lambda reason, error: self.failures.append((reason, error)),
         )
+        log = ReplicatedLog(Storage.at(self.directory), around)
         self.logs.append(log)
         return log
 
@@ -171,7 +188,7 @@ async def test_a_proposer_that_goes_away_harms_nobody(world: World) -> None:
 
 
 async def test_too_much_under_way_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manager.raft.replicated_log.PROPOSALS_MAX", 2)
+    monkeypatch.setattr("manager.raft.participant.PROPOSALS_MAX", 2)
     log = await world.started()
     outcomes = await asyncio.gather(*(outcome_of(log, b"%d" % n) for n in range(3)))
     assert [isinstance(o, UnavailableError) for o in outcomes] == [False, False, True]
@@ -204,7 +221,7 @@ async def test_a_member_that_cannot_replay_does_not_start(world: World) -> None:
 
     world.machine.answer = breaks
     with pytest.raises(ZeroDivisionError):
-        await again.start()
+        await again.start(bootstrap=True)
     assert len(world.failures) == 1
 
 
@@ -231,7 +248,7 @@ async def test_a_full_disk_stops_the_manager_and_acknowledges_nothing(
 async def test_a_second_member_on_the_same_directory_is_refused(world: World) -> None:
     await world.started()
     with pytest.raises(SystemFailureError, match="in use"):
-        await world.member().start()
+        await world.member().start(bootstrap=True)
 
 
 async def test_a_damaged_journal_is_refused_by_name(world: World) -> None:
@@ -245,7 +262,7 @@ async def test_a_damaged_journal_is_refused_by_name(world: World) -> None:
     path.write_bytes(bytes(content))
     for _ in range(2):  # and the file is let go of
         with pytest.raises(JournalDamagedError, match=str(path)):
-            await world.member().start()
+            await world.member().start(bootstrap=True)
 
 
 async def test_a_journal_that_cannot_be_read_is_refused(
@@ -257,7 +274,7 @@ async def test_a_journal_that_cannot_be_read_is_refused(
     await (await world.started()).stop()
     monkeypatch.setattr(DiskFile, "read", unreadable)
     with pytest.raises(SystemFailureError, match=r"cannot open the log in .*: Input/output error"):
-        await world.member().start()
+        await world.member().start(bootstrap=True)
 
 
 async def test_a_long_replay_gives_others_their_turn(
@@ -267,7 +284,7 @@ async def test_a_long_replay_gives_others_their_turn(
     for number in range(5):
         await log.propose(b"%d" % number, request(number))
     await log.stop()
-    monkeypatch.setattr("manager.raft.replicated_log.TURN_SECONDS_MAX", -1.0)
+    monkeypatch.setattr("manager.raft.participant.TURN_SECONDS_MAX", -1.0)
     seen = set()
     async with asyncio.TaskGroup() as group:
         starting = group.create_task(world.started())

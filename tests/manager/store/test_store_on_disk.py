@@ -8,7 +8,11 @@ from pathlib import Path
 
 from common.clock import SystemClock
 from common.model.service import Service, ServiceSpec
+from manager.raft.links import NoLinks
+from manager.raft.peers import Peer
 from manager.raft.replicated_log import ReplicatedLog
+from manager.raft.storage import Storage
+from manager.raft.surroundings import Surroundings
 from manager.store.changes import Create, Delete
 from manager.store.replica import Replica
 from manager.store.store import Store
@@ -22,15 +26,21 @@ WRITER = """
     from pathlib import Path
     from common.clock import SystemClock
     from common.model.service import Service, ServiceSpec
+    from manager.raft.links import NoLinks
+    from manager.raft.peers import Peer
     from manager.raft.replicated_log import ReplicatedLog
+    from manager.raft.storage import Storage
+    from manager.raft.surroundings import Surroundings
     from manager.store.changes import Create
     from manager.store.replica import Replica
     from manager.store.store import Store
 
     async def main(directory, life):
         replica, clock, chance = Replica(), SystemClock(), random.SystemRandom()
-        log = ReplicatedLog(Path(directory), "me", replica.apply, clock=clock, chance=chance)
-        await log.start()
+        me = Peer(member_id="me", node_id="me", address="")
+        around = Surroundings(me=me, machine=replica, links=NoLinks(), clock=clock, chance=chance)
+        log = ReplicatedLog(Storage.at(Path(directory)), around)
+        await log.start(bootstrap=True)
         await log.until_leader()
         store = Store(replica, log, clock, chance)
 
@@ -50,8 +60,10 @@ WRITER = """
 
 async def opened(directory: Path) -> tuple[Store, ReplicatedLog]:
     replica, clock, chance = Replica(), SystemClock(), random.Random(1)
-    log = ReplicatedLog(directory, "me", replica.apply, clock=clock, chance=chance)
-    await log.start()
+    me = Peer(member_id="me", node_id="me", address="")
+    around = Surroundings(me=me, machine=replica, links=NoLinks(), clock=clock, chance=chance)
+    log = ReplicatedLog(Storage.at(directory), around)
+    await log.start(bootstrap=True)
     await log.until_leader()
     return Store(replica, log, clock, chance), log
 

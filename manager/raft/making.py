@@ -1,0 +1,88 @@
+"""Makes snapshots of the state from time to time, and lets go of the log that they cover."""
+
+import asyncio
+import logging
+
+from manager.raft.configuration import pack_configuration
+from manager.raft.elsewhere import Elsewhere
+from manager.raft.member import Member
+from manager.raft.snapshot_file import SnapshotMeta
+from manager.raft.snapshots import Snapshots
+
+_log = logging.getLogger("swarmd.raft.making")
+
+
+class Making:
+    """The snapshot that is being made, if one is."""
+
+    def __init__(self, member: Member, snapshots: Snapshots, elsewhere: Elsewhere) -> None:
+        self._member, self._around = member, member.around
+        self._snapshots, self._elsewhere = snapshots, elsewhere
+        self._waiting: list[asyncio.Future[SnapshotMeta]] = []
+        self._is_under_way = False
+        self.bytes_since = sum(
+            len(command) for command, index, _ in member.journal.entries if index > self._last
+        )
+        """Bytes of the commands behind the latest snapshot."""
+
+    @property
+    def _last(self) -> int:
+        return self._snapshots.position.index
+
+    def make_when_due(self) -> None:
+        """Begins one when enough was applied since the last one."""
+        settings = self._around.settings
+        entries = self._member.applied - self._last
+        if not self._is_under_way and (
+            entries >= settings.snapshot_entries
+            or (self.bytes_since >= settings.snapshot_bytes and entries > 0)
+        ):
+            self._make()
+
+    def now(self) -> "asyncio.Future[SnapshotMeta]":
+        """Begins one at once; gives the snapshot of what is applied now, or later."""
+        made: asyncio.Future[SnapshotMeta] = asyncio.get_running_loop().create_future()
+        self._waiting.append(made)
+        if not self._is_under_way:
+            self._make()
+        return made
+
+    def _make(self) -> None:
+        member, waiting = self._member, self._waiting
+        self._is_under_way, self._waiting, self.bytes_since = True, [], 0
+        index = member.applied
+        term = member.journal.term_of(index)
+        configuration = pack_configuration(member.configurations.at(index))
+        parts = self._around.machine.snapshot()
+
+        def write() -> SnapshotMeta:
+            latest = self._snapshots.latest
+            if latest is not None and latest.index >= index:
+                return latest  # one from the leader came meanwhile
+            with self._snapshots.create(index, term, configuration) as writer:
+                for part in parts:
+                    writer.add(part)
+                return writer.finish()
+
+        self._elsewhere.do(
+            "a snapshot cannot be written", write, lambda meta: self._made(meta, waiting)
+        )
+
+    def _made(self, meta: SnapshotMeta, waiting: "list[asyncio.Future[SnapshotMeta]]") -> None:
+        self._is_under_way = False
+        member = self._member
+        through = min(meta.index, member.applied) - self._around.settings.kept_entries
+        if through > member.journal.before.index:
+            member.journal.compact(through)
+            member.configurations.compact(through)
+        _log.info("made a snapshot", extra={"index": meta.index, "bytes": meta.size_bytes})
+        for made in waiting:
+            if not made.done():
+                made.set_result(meta)
+        if self._waiting:
+            self._make()
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        for made in self._waiting:
+            made.cancel()

@@ -1,0 +1,59 @@
+"""What a member keeps on disk: its journal and its snapshots in one directory, sealed with one key."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from manager.raft.disk import Directory, open_directory
+from manager.raft.journal import Journal
+from manager.raft.seal import Seal, load_or_create_key
+from manager.raft.snapshots import Snapshots
+
+KEY_NAME = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a member's journal and snapshots are, and how they are opened."""
+
+    open_directory: Callable[[], Directory]
+    load_seal: Callable[[], Seal]
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """In a directory of the machine, the key beside them."""
+        return cls(lambda: open_directory(path), lambda: Seal(load_or_create_key(path / KEY_NAME)))
+
+    def open(self) -> "Opened":
+        """Opens both for this process alone; blocks.
+
+        Raises:
+            JournalDamagedError: the log is not what was written.
+            SnapshotDamagedError: the newest snapshot is not what was written.
+            SystemFailureError: the machine refuses, or another process has them open.
+        """
+        directory = self.open_directory()
+        try:
+            seal = self.load_seal()
+            snapshots = Snapshots.load(directory, seal)
+            return Opened(directory, Journal.open(directory, seal, snapshots.position), snapshots)
+        except BaseException:
+            directory.close()
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A member's open journal and snapshots."""
+
+    directory: Directory
+    journal: Journal
+    snapshots: Snapshots
+
+    def close(self) -> None:
+        """Writes what is left to write, unless a write has failed, and lets go; blocks."""
+        try:
+            self.journal.close()
+        finally:
+            self.directory.close()
