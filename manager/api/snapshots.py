@@ -10,11 +10,12 @@ from aiohttp import web
 from common.clock import Clock
 from common.engine_api.http import json_response
 from common.errors import InvalidInputError, NotFoundError, TooLargeError, UnavailableError
-from common.saved_cluster import SavedCluster, SavedHead, pack_saved
+from common.saved_cluster import SavedCluster, SavedClusterError, SavedHead, pack_saved
 from manager.api.access import manager_of
 from manager.api.errors import swarm_exists
 from manager.api.parse.cluster_spec import parse_init_request
 from manager.api.ports import LocalState, SavedState, SwarmNode
+from manager.store.snapshot import unpack_snapshot
 
 AT_ONCE_MAX = 2
 """Files that are saved or restored at the same time; one that is being saved keeps what it saves in memory."""
@@ -117,9 +118,13 @@ async def _receive(request: web.Request, file: IO[bytes]) -> None:
 
 
 def _check(file: IO[bytes]) -> SavedHead:
+    """Reads all of it, the state within included, so that nothing is begun with what cannot be finished."""
     file.seek(0)
     saved = SavedCluster(file)
-    saved.check()
+    state = unpack_snapshot(saved.parts()).state
+    cluster = state.cluster()
+    if cluster is None or (cluster.id, state.index) != (saved.head.cluster_id, saved.head.index):
+        raise SavedClusterError("the saved cluster is damaged: its head tells of another")
     return saved.head
 
 

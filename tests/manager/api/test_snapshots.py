@@ -1,13 +1,17 @@
 """The whole cluster as a file, through the API."""
 
 import io
+from collections.abc import Sequence
 
 import pytest
 
-from common.model.node import Availability
+from common.codec import encode
+from common.model.cluster import Cluster
+from common.model.node import Availability, Node
 from common.saved_cluster import SavedCluster, SavedHead, pack_saved
 from common.version import VERSION
 from manager.api import snapshots
+from manager.store.changes import Create, Entry, StoredObject
 from manager.store.replica import Replica
 from tests.support.api_swarm import NOW, ApiSwarm
 from tests.support.fake_swarm import CLUSTER_ID, NODE_ID
@@ -38,15 +42,27 @@ async def test_saves_what_is_there(swarm: ApiSwarm) -> None:
     assert replica.state.objects() == swarm.store.state.objects()
 
 
+def saved_cluster(cluster_id: str = "old", index: int = 1, *, parts: Sequence[bytes] = ()) -> bytes:
+    head = SavedHead(cluster_id=cluster_id, index=index, saved_at=1.0)
+    return b"".join(pack_saved(head, parts or PARTS))
+
+
+def parts_of(*objects: StoredObject) -> list[bytes]:
+    replica = Replica()
+    entry = Entry(at=1.0, changes=tuple(Create(object=item) for item in objects))
+    replica.apply(1, b"r" * 16, encode(entry))
+    return [*replica.snapshot()]
+
+
+PARTS = parts_of(Cluster(id="old"), Node(id="n"))
+
+
 async def test_restores_on_a_node_that_is_in_no_swarm(outside: ApiSwarm) -> None:
-    data = b"".join(
-        pack_saved(SavedHead(cluster_id="old", index=7, saved_at=1.0), [b"one", b"two"])
-    )
     query = {"advertiseAddr": "192.0.2.1", "availability": "drain"}
-    assert await restore(outside, data, **query) == (200, NODE_ID)
+    assert await restore(outside, saved_cluster(), **query) == (200, NODE_ID)
     (request, state, parts) = outside.node.restored[0]
     assert (request.advertise_addr, request.availability) == ("192.0.2.1", Availability.DRAIN)
-    assert (state.cluster_id, state.index, parts) == ("old", 7, [b"one", b"two"])
+    assert (state.cluster_id, state.index, parts) == ("old", 1, PARTS)
 
 
 async def test_restores_nothing_within_a_swarm(swarm: ApiSwarm) -> None:
@@ -54,14 +70,34 @@ async def test_restores_nothing_within_a_swarm(swarm: ApiSwarm) -> None:
     assert (status, str(message)[:42]) == (503, "This node is already part of a swarm. Use ")
 
 
-WHOLE = b"".join(pack_saved(SavedHead(cluster_id="c", index=1, saved_at=1.0), [b"one"]))
+WHOLE = saved_cluster()
 BAD: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "this is no saved cluster"),
     "something else": (b"#!/bin/sh\n" * 9, "this is no saved cluster"),
     "half of it": (WHOLE[:-40], "the saved cluster is incomplete: its end is missing"),
-    "another byte": (
-        WHOLE.replace(b"one", b"two"),
+    "another digest": (
+        WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]),
         "the saved cluster is damaged: its digest is another",
+    ),
+    "more behind its end": (
+        WHOLE + b"x",
+        "the saved cluster is damaged: something follows its end",
+    ),
+    "a state that is none": (
+        saved_cluster(parts=[b"nothing"]),
+        "this is no snapshot of swarmd's state",
+    ),
+    "a head of another cluster": (
+        saved_cluster("new"),
+        "the saved cluster is damaged: its head tells of another",
+    ),
+    "a head of another moment": (
+        saved_cluster(index=2),
+        "the saved cluster is damaged: its head tells of another",
+    ),
+    "no cluster": (
+        saved_cluster(parts=parts_of(Node(id="n"))),
+        "the saved cluster is damaged: its head tells of another",
     ),
 }
 
