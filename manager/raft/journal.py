@@ -302,5 +302,6 @@ def _read(segments: Segments, place: str, snapshot: Position) -> Replay:
             for item in batch:
                 replay.take(item, found.name)
             if number == 0:
-                segments.starts_at(found.header.number, replay.end)
+                anew = isinstance(batch[0], Begins)
+                segments.starts_at(found.header.number, replay.end, anew=anew)
     return replay

@@ -264,7 +264,7 @@ class SegmentReader:
         length = self._length(self.end)
         if length is None:
             stop = self.end + tail_bytes
-            too_short = len(self._data) - self.end < BATCH_HEAD_BYTES
+            too_short = tail_bytes < BATCH_HEAD_BYTES
         else:
             stop = self.end + BATCH_HEAD_BYTES + length
             too_short = stop > len(self._data)

@@ -85,6 +85,7 @@ class Segments:
         self._starts: dict[int, Position] = {}
         """Where the log stood when each segment was begun: of those before it, nothing behind that is needed."""
         self._next_number, self._bytes_before = 1, 0
+        self._last_begins_anew = self._begins_anew = False
         self._current: _Current | None = None
         self._end, self._state = NOWHERE, HardState()
 
@@ -100,6 +101,7 @@ class Segments:
             JournalDamagedError: one of them is not what was written.
         """
         names = self._directory.list()
+        self._directory.sync()  # they may so far stand in memory only
         for name in names:
             if name.endswith(NEW_SUFFIX) and _NAME.fullmatch(name.removesuffix(NEW_SUFFIX)):
                 self._directory.remove(name)
@@ -135,9 +137,10 @@ class Segments:
         finally:
             file.close()
 
-    def starts_at(self, number: int, position: Position) -> None:
-        """Notes where a segment that was read begins."""
+    def starts_at(self, number: int, position: Position, *, anew: bool) -> None:
+        """Notes where a segment that was read begins, and whether the log begins anew with it."""
         self._starts[number] = position
+        self._last_begins_anew = anew
 
     def _header(self, number: int) -> tuple[Header, Cipher]:
         file = self._directory.open(segment_name(number))
@@ -165,11 +168,14 @@ class Segments:
             self._next_number, self._bytes_before = last.number + 1, reader.end
         else:  # it says nothing that the new one does not say: so that their number does not grow with every start
             self._next_number, self._bytes_before = last.number, last.bytes_before
+            self._begins_anew = self._last_begins_anew
 
     # ---------------------------------------------------------------------------------- from then on
 
     def begin(self, start: Begins | Follows, state: HardState) -> None:
         """Begins the first segment of this process, behind all that were read."""
+        if self._begins_anew:  # as does the one whose place it takes
+            start = Begins(start.position)
         self._create(self._next_number, start, state, self._bytes_before)
 
     def write(self, batch: Batch) -> None:

@@ -64,6 +64,7 @@ class Snapshots:
                     directory.remove(name)
             indexes = sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
             if indexes:
+                directory.sync()  # its name may so far stand in memory only
                 with self._open(indexes[-1]) as reader:
                     self.latest = reader.meta
                 for index in indexes[:-1]:

@@ -9,7 +9,8 @@ finds what was synced, and of the rest whatever chance leaves:
 - of names, any part of what was created, renamed and removed since the directory was synced, in their order.
 
 Either way the handles of the process before are dead: whatever it still does raises ``PowerLostError``.
-``lose_power_at`` lets the power fail within a certain operation, which then happens in part. ``refuse`` is asked before
+``lose_power_at`` lets the power fail within a certain operation, which then happens in part, ``kill_at`` ends the
+process there. ``refuse`` is asked before
 each operation and may give an errno to fail with; ``bytes_free`` makes the disk full. ``syncs`` and ``syncs_names``
 switched off make it a disk whose drive lies: for showing that a test would notice.
 """
@@ -89,6 +90,8 @@ class Disk:
         """How many operations were done on it; ``lose_power_at`` counts in these."""
         self.lose_power_at: int | None = None
         """The operation within which the power fails."""
+        self.kill_at: int | None = None
+        """The operation within which the process is killed."""
         self.bytes_free: int | None = None
         """How much more may be written before the disk is full; None: no end."""
         self.refuse: Callable[[str, str], int | None] = lambda _operation, _name: None
@@ -111,11 +114,12 @@ class Disk:
     def kill(self) -> None:
         """Ends the process: nothing that it wrote is lost, but nothing becomes durable either."""
         self._life += 1
+        self.lose_power_at, self.kill_at = None, None
 
     def lose_power(self) -> None:
         """Ends the process and leaves of what is not durable whatever chance leaves."""
         self._life += 1
-        self.is_on, self.lose_power_at = False, None
+        self.is_on, self.lose_power_at, self.kill_at = False, None, None
         names = dict(self._durable_names)
         for change in self._unsynced:
             if self._chance.random() < 0.5:
@@ -150,18 +154,28 @@ class Disk:
     # ------------------------------------------------------------------------- for its handles
 
     def begin(self, life: int, operation: str, name: str) -> bool:
-        """Counts an operation; True: the power fails within it."""
-        if life != self._life:
-            raise PowerLostError(f"{operation} of {name} by a process that has ended")
+        """Counts an operation; True: the process ends within it."""
+        self.check_alive(life, operation, name)
         self.operations += 1
         if (number := self.refuse(operation, name)) is not None:
             raise OSError(number, os.strerror(number), name)
-        return self.lose_power_at is not None and self.operations >= self.lose_power_at
+        ends = (self.lose_power_at, self.kill_at)
+        return any(end is not None and self.operations >= end for end in ends)
+
+    def check_alive(self, life: int, operation: str, name: str) -> None:
+        """Refuses what a process does that has ended."""
+        if life != self._life:
+            raise PowerLostError(f"{operation} of {name} by a process that has ended")
 
     def end(self, operation: str, name: str) -> None:
-        """The power fails."""
-        self.lose_power()
-        raise PowerLostError(f"power failed at {operation} of {name}")
+        """The power fails, or the process is killed."""
+        killed = self.kill_at is not None and self.operations >= self.kill_at
+        if killed:
+            self.kill()
+        else:
+            self.lose_power()
+        what = "killed" if killed else "power failed"
+        raise PowerLostError(f"{what} at {operation} of {name}")
 
     def is_half(self) -> bool:
         """Whether an operation within which the power fails happened all the same."""
@@ -273,6 +287,7 @@ class LossyDirectory:
         """Closing does nothing to a disk."""
 
     def _inode(self, name: str) -> _Inode:
+        self._disk.check_alive(self._life, "use", name)
         if name not in self._disk._names:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return self._disk._names[name]
