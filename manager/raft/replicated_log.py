@@ -126,14 +126,16 @@ class ReplicatedLog:
         """
         check_size(entry)
         participant = self._running()
-        index_max = self._unknown.pop(request_id, participant.member.commit + REQUESTS_REMEMBERED)
+        index_max = self._unknown.get(request_id, participant.member.commit + REQUESTS_REMEMBERED)
         try:
-            return await self._propose(participant, request_id, entry, index_max)
+            applied = await self._propose(participant, request_id, entry, index_max)
         except (OutcomeUnknownError, asyncio.CancelledError):
             self._unknown[request_id] = index_max
             if len(self._unknown) > UNKNOWN_REMEMBERED_MAX:
                 self._unknown.popitem(last=False)
             raise
+        self._unknown.pop(request_id, None)  # not when it is refused: it may be proposed once more
+        return applied
 
     async def _propose(
         self, participant: Participant, request_id: bytes, entry: bytes, index_max: int
