@@ -140,11 +140,13 @@ class ReplicatedLog:
     async def _propose(
         self, participant: Participant, request_id: bytes, entry: bytes, index_max: int
     ) -> Applied:
+        command = entry_command(request_id, entry)
+        if participant.leads.is_set() and not participant.hands_over:
+            return await participant.propose(command, index_max)
         patience = _Patience(participant)
         while True:
             try:
                 if participant.member.leads:
-                    command = entry_command(request_id, entry)
                     return await participant.propose(command, index_max)
                 leader = await patience.leader()
                 if leader != self._around.me.member_id:
