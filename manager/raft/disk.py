@@ -87,7 +87,6 @@ class Directory(Protocol):
         ...
 
 
-_NOT_AHEAD = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -143,7 +142,7 @@ class DiskFile:
         try:
             os.posix_fallocate(self._descriptor, 0, size)
         except OSError as error:
-            if error.errno not in _NOT_AHEAD:  # the write itself will tell
+            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSPC}:
                 raise
 
     @_tells_where
