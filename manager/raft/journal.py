@@ -145,7 +145,7 @@ class Journal:
         found: list[LogEntry] = []
         size = 0
         start = first - self.before.index - 1
-        for entry in islice(self.entries, start, last - self.before.index):
+        for entry in self.entries[start : last - self.before.index]:
             size += len(entry[0])
             if found and size > bytes_max:
                 break

@@ -237,6 +237,7 @@ def unpack(data: bytes) -> Message:
     return message
 
 
+_ENTRY_FIELDS = 3
 _SHORT_TEXT = b"\xa6"
 """How msgpack begins a text of six bytes."""
 
@@ -267,8 +268,8 @@ def _unpack_append(data: bytes) -> Append:
 
 
 def _entry(raw: Any) -> LogEntry:  # noqa: ANN401 - it is checked here
-    match raw:
-        case [bytes(command), int(index), int(term)] if command:
+    if type(raw) is list and len(raw) == _ENTRY_FIELDS:
+        command, index, term = raw
+        if type(command) is bytes and command and type(index) is int and type(term) is int:
             return command, index, term
-        case _:
-            raise CodecError("not a valid entry of an Append")
+    raise CodecError("not a valid entry of an Append")
