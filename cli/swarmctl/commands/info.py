@@ -29,6 +29,7 @@ def _pretty(info: dict[str, Any]) -> str:
         f"Swarm: {swarm.get('LocalNodeState', '')}",
     ]
     if swarm.get("NodeID"):
+        lines += [f" Error: {swarm['Error']}"] if swarm.get("Error") else []
         lines += [
             f" NodeID: {swarm['NodeID']}",
             f" Is Manager: {str(swarm.get('ControlAvailable', False)).lower()}",
@@ -36,6 +37,10 @@ def _pretty(info: dict[str, Any]) -> str:
         ]
     if swarm.get("ControlAvailable"):
         lines += [f" Managers: {swarm.get('Managers', 0)}", f" Nodes: {swarm.get('Nodes', 0)}"]
+    addresses = [manager["Addr"] for manager in swarm.get("RemoteManagers") or []]
+    lines += (
+        [" Manager Addresses:", *(f"  {address}" for address in addresses)] if addresses else []
+    )
     lines += [
         f"Kernel Version: {info.get('KernelVersion', '')}",
         f"Operating System: {info.get('OperatingSystem', '')}",
@@ -45,4 +50,5 @@ def _pretty(info: dict[str, Any]) -> str:
         f"Name: {info.get('Name', '')}",
         f"Root Dir: {info.get('DockerRootDir', '')}",
     ]
-    return "\n".join(lines + [f"WARNING: {warning}" for warning in info.get("Warnings") or []])
+    lines += [f"WARNING: {warning}" for warning in info.get("Warnings") or []]
+    return "\n".join([*lines, *(swarm.get("Warnings") or [])])

@@ -622,6 +622,22 @@ def test_info_and_version(api: UnixApi, run: Run) -> None:
     assert run("version", "--format", "{{.Server.Version}}")[1] == "0.1.0\n"
 
 
+def test_info_tells_of_managers_and_what_is_wrong_with_them(api: UnixApi, run: Run) -> None:
+    swarm = INFO["Swarm"] | {
+        "Error": "The swarm does not have a leader.",
+        "RemoteManagers": [{"NodeID": "m2", "Addr": "10.0.0.2:2377"}],
+        "Warnings": ["WARNING: Running Swarm in a two-manager configuration."],
+    }
+    api.answer("GET /info", {"Swarm": swarm, "Warnings": ["no swap"]})
+    lines = run("info")[1].splitlines()
+    assert " Error: The swarm does not have a leader." in lines
+    assert lines[lines.index(" Manager Addresses:") + 1] == "  10.0.0.2:2377"
+    assert lines[-2:] == [
+        "WARNING: no swap",
+        "WARNING: Running Swarm in a two-manager configuration.",
+    ]
+
+
 def test_version_without_a_daemon_still_shows_ours(run: Run) -> None:
     code, out, err = run("-H", "unix:///nowhere.sock", "version")
     assert code == 1
