@@ -37,8 +37,8 @@ from manager.raft.seal import (
 )
 
 MAGIC = b"swarmdL2"
-BATCH_BYTES_MAX = 16 * 1024 * 1024
-"""A batch takes no more items once it is this large."""
+BATCH_BYTES_MAX = 2 * 1024 * 1024
+"""A batch takes no more items once it is this large. Sealing holds the interpreter for 1 ms for each MiB."""
 SECTOR_BYTES = 512
 """What a disk writes wholly or not at all."""
 
