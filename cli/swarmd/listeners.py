@@ -1,22 +1,21 @@
 """Where the API listens: unix sockets and TCP with mutual TLS."""
 
-import asyncio
 import logging
 import os
 import socket
 import ssl
 from pathlib import Path
 from types import TracebackType
-from typing import Never, Self
+from typing import Self
 
 from aiohttp import web
 
 from cli.swarmd.options import Options
 from common.errors import SystemFailureError
 from common.keeper import Keeper
+from common.protocol.acceptor import AcceptBounds, Acceptor, begin_to_listen, bound_tcp
 
 SOCKET_MODE = 0o660
-BACKLOG = 128
 SHUTDOWN_SECONDS = 2.0
 """How long requests under way may go on when swarmd stops; streams that never end are cut off after it."""
 KEEPALIVE_SECONDS = 75.0
@@ -25,13 +24,11 @@ MAX_HEADER_BYTES = 32 * 1024
 """Of the first line, and of each header."""
 MAX_HEADERS = 128
 CONNECTIONS_MAX = 512
-"""Clients connected at once, of all addresses; a further one is closed as soon as it has come."""
+"""Clients connected at once, of all addresses."""
 HANDSHAKES_MAX = 64
-"""Connections of one address that are not let in yet; further ones wait in the kernel's backlog."""
+"""Of one address of ours."""
+HANDSHAKES_PER_CLIENT_MAX = 32
 HANDSHAKE_SECONDS = 10.0
-"""How long a client may take for the TLS handshake."""
-ACCEPT_PAUSE_SECONDS = 0.5
-"""After the kernel could not give us a connection, for want of file descriptors or memory."""
 
 log = logging.getLogger("swarmd.api")
 
@@ -102,46 +99,23 @@ class Listeners:
                 bound = _bound_unix(Path(rest))
             else:
                 context = _tls(self._options)
-                bound = _bound_tcp(rest)
+                bound = bound_tcp(rest)
             self._bound.append((address, bound))
-            bound.settimeout(0)
-            bound.listen(BACKLOG)
+            begin_to_listen(bound)
         except OSError as error:
             raise SystemFailureError(
                 f"cannot listen on {address}: {error.strerror or error}"
             ) from error
-        self._keeper.spawn(self._accept(bound, context))
-
-    async def _accept(self, bound: socket.socket, context: ssl.SSLContext | None) -> Never:
-        loop = asyncio.get_running_loop()
-        places = asyncio.Semaphore(HANDSHAKES_MAX)
-        while True:
-            await places.acquire()
-            try:
-                connection, _ = await loop.sock_accept(bound)
-            except OSError as error:
-                places.release()
-                log.warning("cannot accept a connection", extra={"reason": error.strerror})
-                await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
-                continue
-            letting_in = self._keeper.spawn(self._let_in(connection, context))
-            letting_in.add_done_callback(lambda _: places.release())
-
-    async def _let_in(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         server = self._runner.server
         assert server is not None, "the runner was set up"  # noqa: S101 - our own mistake
-        if len(server.connections) >= CONNECTIONS_MAX:
-            log.warning("too many connections: one was closed", extra={"most": CONNECTIONS_MAX})
-            connection.close()
-            return
-        seconds = HANDSHAKE_SECONDS if context is not None else None
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                server, connection, ssl=context, ssl_handshake_timeout=seconds
-            )
-        except OSError as error:
-            log.info("a client was not let in", extra={"reason": error})
-            connection.close()
+        bounds = AcceptBounds(
+            connections_max=CONNECTIONS_MAX,
+            handshakes_max=HANDSHAKES_MAX,
+            handshakes_per_address_max=HANDSHAKES_PER_CLIENT_MAX,
+            handshake_seconds=HANDSHAKE_SECONDS,
+        )
+        acceptor = Acceptor(server, lambda: len(server.connections), bounds, log)
+        self._keeper.spawn(acceptor.run(bound, context, self._keeper))
 
 
 def _bound_unix(path: Path) -> socket.socket:
@@ -156,22 +130,6 @@ def _bound_unix(path: Path) -> socket.socket:
         raise
     finally:
         os.umask(before)
-    return server
-
-
-def _bound_tcp(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    found = socket.getaddrinfo(
-        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, protocol, _, place = found[0]
-    server = socket.socket(family, kind, protocol)
-    try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(place)
-    except OSError:
-        server.close()
-        raise
     return server
 
 
