@@ -9,7 +9,7 @@ from aiohttp import web
 
 from common.engine_api.logs import LogOptions, LogResponse, log_options
 from common.engine_api.streaming import while_connected
-from common.errors import SwarmdError
+from common.errors import NoLeaderError, SwarmdError, UnavailableError
 from common.model.task import Task, TaskSpec
 from common.protocol.messages import LogLine
 from manager.api.access import manager_of
@@ -26,7 +26,7 @@ class Logs:
 
     async def of_service(self, request: web.Request) -> web.StreamResponse:
         """``GET /services/{id}/logs``: of all its tasks; with ``follow`` also of those to come."""
-        options, manager = log_options(request), manager_of(self._node)
+        options, manager = log_options(request), _leading(self._node)
         service = manager.store.state.find_service(request.match_info["id"])
         tasks = list(manager.store.state.tasks_of_service(service.id))
         output = await _Output.begin(request, options, manager, service.spec.task_template)
@@ -39,11 +39,31 @@ class Logs:
 
     async def of_task(self, request: web.Request) -> web.StreamResponse:
         """``GET /tasks/{id}/logs``."""
-        options, manager = log_options(request), manager_of(self._node)
+        options, manager = log_options(request), _leading(self._node)
         task = manager.store.state.find_task(request.match_info["id"])
         output = await _Output.begin(request, options, manager, task.spec)
         await while_connected(request, output.copy(_placed([task]), _selection(options)))
         return await output.end()
+
+
+def _leading(node: SwarmNode) -> RunningManager:
+    """This node's manager, if it leads: the nodes that have logs are connected to the leader only.
+
+    Raises:
+        UnavailableError: another one leads; says where.
+        NoLeaderError: none does.
+    """
+    manager = manager_of(node)
+    leaders = {node_id: one.addr for node_id, one in manager.managers().items() if one.leader}
+    if not leaders:
+        raise NoLeaderError
+    if node.node_id not in leaders:
+        (address,) = leaders.values()
+        raise UnavailableError(
+            "logs are read by the manager that leads the swarm",
+            hint=f"ask the one at {address.rpartition(':')[0]}",
+        )
+    return manager
 
 
 class _Output:

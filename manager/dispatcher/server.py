@@ -30,6 +30,8 @@ JITTER: Final = 0.1
 """Share of the period by which each heartbeat is moved at random, so that nodes do not beat together."""
 ORPHAN_SECONDS: Final = 24 * 3600.0
 """How long after a node went down its tasks are given up."""
+WRITE_AGAIN_SECONDS: Final = 1.0
+"""How long after the log did not take it is tried again to write that nodes are down."""
 MESSAGE_UNKNOWN: Final = 'Node moved to "unknown" state due to leadership change in cluster'
 MESSAGE_DOWN: Final = "heartbeat failure"
 MESSAGE_DISCONNECTED: Final = "the node's agent is not connected"
@@ -80,7 +82,12 @@ class Dispatcher:
             else:
                 self._heartbeats.expect(node.id, now + 2 * self._grace_seconds())
                 found.append(node_state(node.id, NodeState.UNKNOWN, MESSAGE_UNKNOWN))
-        await self._writer.write(found)
+        try:
+            await self._writer.write(found)
+        except NotLeaderError:
+            raise
+        except UnavailableError as error:
+            _log.warning("nodes are not marked as unknown: %s", error)
 
     async def _follow(self, watch: Watch) -> Never:
         while True:
@@ -110,14 +117,25 @@ class Dispatcher:
         Whatever is expected anew while this sleeps is due a whole grace later, so it cannot be missed.
         """
         while True:
-            now = self._clock.monotonic()
-            wishes: list[Wish] = []
-            for node_id in self._heartbeats.overdue(now):
-                wishes.extend(self._lose(node_id))
-            await self._writer.write(wishes)
+            await self._lose_all(self._heartbeats.overdue(self._clock.monotonic()))
             next_at = self._heartbeats.next_at()
             wait = self._grace_seconds() if next_at is None else next_at - self._clock.monotonic()
             await self._clock.sleep(max(0.0, min(wait, self._grace_seconds())))
+
+    async def _lose_all(self, node_ids: Sequence[str]) -> None:
+        wishes: list[Wish] = []
+        for node_id in node_ids:
+            wishes.extend(self._lose(node_id))
+        try:
+            await self._writer.write(wishes)
+        except NotLeaderError:
+            raise
+        except UnavailableError as error:
+            _log.warning("%d silent nodes are not marked as down yet: %s", len(node_ids), error)
+            again_at = self._clock.monotonic() + WRITE_AGAIN_SECONDS
+            for node_id in node_ids:
+                if node_id not in self._sessions:
+                    self._heartbeats.expect(node_id, again_at)
 
     def _lose(self, node_id: str) -> list[Wish]:
         """A node was silent for too long: it is down, and a day later its tasks are given up."""
@@ -145,18 +163,21 @@ class Dispatcher:
 
     # ---------------------------------------------------------------------------------- one agent
 
-    async def serve(self, channel: Channel, address: str = "") -> None:
-        """Serves one agent until its channel ends. ``address`` is where it connects from, when that is known."""
+    async def serve(self, channel: Channel, address: str = "", node_id: str = "") -> None:
+        """Serves one agent until its channel ends. ``address`` is where it connects from, when that is known.
+
+        ``node_id`` is whose certificate it has shown; "": it needs none, being in this process.
+        """
         try:
-            await self._serve(channel, address)
+            await self._serve(channel, address, node_id)
         finally:
             channel.close()
 
-    async def _serve(self, channel: Channel, address: str) -> None:
+    async def _serve(self, channel: Channel, address: str, node_id: str) -> None:
         register = await self._first_message(channel)
         if register is None:
             return
-        refusal = self._refusal(register)
+        refusal = self._refusal(register, node_id)
         if refusal is not None:
             _log.info("node %s is refused: %s", register.node_id, refusal)
             await channel.send(SessionRefused(reason=refusal))
@@ -194,7 +215,9 @@ class Dispatcher:
         await self._clock.sleep(REGISTER_SECONDS_MAX)
         channel.close()
 
-    def _refusal(self, register: Register) -> str | None:
+    def _refusal(self, register: Register, node_id: str) -> str | None:
+        if node_id not in ("", register.node_id):
+            return f"the certificate is that of node {node_id}"
         if not self._leads:
             return "this manager does not lead"
         if register.node_id not in self._store.state.nodes:
@@ -208,7 +231,7 @@ class Dispatcher:
             await self._writer.write(
                 [node_state(node_id, NodeState.DISCONNECTED, MESSAGE_DISCONNECTED)]
             )
-        except NotLeaderError as error:
+        except SwarmdError as error:
             _log.info("node %s is not marked as disconnected: %s", node_id, error)
 
     # -------------------------------------------------------------------------------- for sessions

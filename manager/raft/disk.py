@@ -87,6 +87,7 @@ class Directory(Protocol):
         ...
 
 
+_NOT_AHEAD = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -142,7 +143,7 @@ class DiskFile:
         try:
             os.posix_fallocate(self._descriptor, 0, size)
         except OSError as error:
-            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSPC}:
+            if error.errno not in _NOT_AHEAD:  # the write itself will tell
                 raise
 
     @_tells_where

@@ -54,7 +54,7 @@ class Errands:
         self._around = participant.member.around
         self._numbers = count(self._around.chance.getrandbits(48))
         self._asked: dict[int, tuple[str, asyncio.Future[Any]]] = {}
-        participant.on_errand = self._take
+        participant.reception.on_errand = self._take
         participant.on_link = self._link_changed
 
     # --------------------------------------------------------------------------------------- asking

@@ -20,8 +20,8 @@ class _Feed:
     """The next part that it lacks; None: it has not said."""
     next: int = 0
     """The next part to send."""
-    offered_at_wanted: int | None = None
-    """What it lacked when it was last offered: when that is still so, what was sent is lost."""
+    moved_at: float = 0.0
+    """When it last asked for more, or was sent something after a pause."""
     reads: bool = False
 
 
@@ -51,11 +51,13 @@ class Feeding:
         feed = self._feeds.get(peer)
         if feed is None or wanted.index != feed.meta.index:
             return
+        now = self._around.clock.monotonic()
+        stall_ends = feed.moved_at + self._around.settings.snapshot_stall_seconds
         if feed.wanted is None or wanted.part > feed.wanted:
-            feed.wanted = wanted.part
+            feed.wanted, feed.moved_at = wanted.part, now
             feed.next = max(feed.next, wanted.part)
-        elif wanted.part == feed.offered_at_wanted:  # nothing arrived since the last offer
-            feed.wanted = feed.next = wanted.part
+        elif wanted.part == feed.wanted and now >= stall_ends:  # what was sent is lost
+            feed.next, feed.moved_at = wanted.part, now
         self._send_next(peer, feed)
 
     def is_done(self, peer: str, match: int) -> bool:
@@ -79,7 +81,6 @@ class Feeding:
 
     def _offer(self, peer: str, feed: _Feed, reads_round: int) -> None:
         meta = feed.meta
-        feed.offered_at_wanted = feed.wanted
         self._around.links.send(
             peer,
             SnapshotOffer(

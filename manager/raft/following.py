@@ -60,7 +60,7 @@ class Following:
         match = append.previous_index + len(append.entries)
         self._member.commit_through(min(append.commit, match))
         self._match = max(self._match, match)
-        if grown or not append.entries:
+        if grown or not append.entries or self._member.journal.durable >= match:
             self._acknowledge()
 
     def _where_it_agrees(self, append: Append) -> int | None:

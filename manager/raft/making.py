@@ -5,6 +5,7 @@ import logging
 
 from manager.raft.configuration import pack_configuration
 from manager.raft.elsewhere import Elsewhere
+from manager.raft.log import ENTRY_BYTES_MAX
 from manager.raft.member import Member
 from manager.raft.snapshot_file import SnapshotMeta
 from manager.raft.snapshots import Snapshots
@@ -71,7 +72,7 @@ class Making:
     def _made(self, meta: SnapshotMeta, waiting: "list[asyncio.Future[SnapshotMeta]]") -> None:
         self._is_under_way = False
         member = self._member
-        through = min(meta.index, member.applied) - self._around.settings.kept_entries
+        through = self._dispensable(min(meta.index, member.applied))
         if through > member.journal.before.index:
             member.journal.compact(through)
             member.configurations.compact(through)
@@ -81,6 +82,19 @@ class Making:
                 made.set_result(meta)
         if self._waiting:
             self._make()
+
+    def _dispensable(self, covered: int) -> int:
+        """Through where the log may go, when a snapshot covers it up to an entry."""
+        settings, journal = self._around.settings, self._member.journal
+        through = max(covered - settings.kept_entries, journal.before.index)
+        kept = journal.between(through + 1, covered, ENTRY_BYTES_MAX * settings.kept_entries)
+        size = sum(len(command) for command, _, _ in kept)
+        for command, index, _term in kept:
+            if size <= settings.kept_bytes:
+                break
+            size -= len(command)
+            through = index
+        return through
 
     def stop(self) -> None:
         """Nobody waits any more."""

@@ -113,7 +113,7 @@ class Membership:
 
     @contextmanager
     def _one_change(self) -> Iterator[None]:
-        if not self._participant.leads.is_set():
+        if not self._participant.leadership.leads.is_set():
             raise NotLeaderError("this manager does not lead the swarm")
         if self._is_changing:
             raise ConflictError(
@@ -173,7 +173,7 @@ class Membership:
         clock, participant = self._around.clock, self._participant
         ends = clock.monotonic() + HANDING_OVER_SECONDS_MAX
         asked_at = float("-inf")
-        participant.hands_over = True
+        participant.leadership.is_handed_over = True
         try:
             while clock.monotonic() < ends:
                 if not self._member.leads:
@@ -186,7 +186,7 @@ class Membership:
                 await clock.sleep(LOOK_SECONDS)
             raise UnavailableError(f"manager {target} did not take over in time")
         finally:
-            participant.hands_over = False
+            participant.leadership.is_handed_over = False
 
     def _best_successor(self) -> str:
         reachable = self._replication.reachable()

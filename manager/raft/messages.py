@@ -4,7 +4,8 @@ Every message of the protocol carries the sender's term. Bytes are msgpack: ``[k
 definition; fields are only ever appended, with a default.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from common.codec import CodecError, decode, encode, pack_plain, tagged, unpack_plain
@@ -17,9 +18,9 @@ FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 64 * 1024
 # ------------------------------------------------------------------------------------------ replication
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Append:
-    """The leader's entries behind ``previous_index``; without entries a heartbeat."""
+    """The leader's entries behind ``previous_index``; without entries a heartbeat. Known by its identity."""
 
     term: int
     previous_index: int
@@ -205,24 +206,26 @@ tagged(
     AskRemove,
 )
 
-_APPEND_FIELDS = len(fields(Append))
-
 
 def pack(message: Message) -> bytes:
     """A message as bytes."""
-    if type(message) is Append:  # the hot path: plain values, without a look at each entry
-        return pack_plain(
-            (
-                "Append",
-                message.term,
-                message.previous_index,
-                message.previous_term,
-                message.commit,
-                message.round,
-                message.entries,
-            )
+    return _pack_append(message) if type(message) is Append else encode(message)
+
+
+@lru_cache(maxsize=1)
+def _pack_append(append: Append) -> bytes:
+    """The hot path: plain values, packed once for all to whom the same message goes."""
+    return pack_plain(
+        (
+            "Append",
+            append.term,
+            append.previous_index,
+            append.previous_term,
+            append.commit,
+            append.round,
+            append.entries,
         )
-    return encode(message)
+    )
 
 
 def unpack(data: bytes) -> Message:

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from common.errors import ConflictError, NoLeaderError, NotLeaderError, OutcomeUnknownError
+from common.errors import ConflictError, NotLeaderError, OutcomeUnknownError
 from manager.raft.commands import entry_command
 from manager.raft.elsewhere import Elsewhere
 from manager.raft.errands import Errands
@@ -12,6 +12,7 @@ from manager.raft.founding import found, found_anew, found_from
 from manager.raft.log import REQUESTS_REMEMBERED, Applied, check_size
 from manager.raft.membership import Membership
 from manager.raft.participant import Participant
+from manager.raft.patience import Patience
 from manager.raft.peers import Peer, RaftStatus
 from manager.raft.snapshot_file import SnapshotMeta
 from manager.raft.storage import Opened, Storage
@@ -140,11 +141,13 @@ class ReplicatedLog:
     async def _propose(
         self, participant: Participant, request_id: bytes, entry: bytes, index_max: int
     ) -> Applied:
-        patience = _Patience(participant)
+        command = entry_command(request_id, entry)
+        if participant.leadership.leads.is_set() and not participant.leadership.is_handed_over:
+            return await participant.propose(command, index_max)
+        patience = Patience(participant)
         while True:
             try:
                 if participant.member.leads:
-                    command = entry_command(request_id, entry)
                     return await participant.propose(command, index_max)
                 leader = await patience.leader()
                 if leader != self._around.me.member_id:
@@ -166,7 +169,7 @@ class ReplicatedLog:
             NotLeaderError: this manager is not running.
         """
         participant = self._running()
-        patience = _Patience(participant)
+        patience = Patience(participant)
         while True:
             try:
                 if participant.member.leads:
@@ -197,7 +200,7 @@ class ReplicatedLog:
     @property
     def is_leader(self) -> bool:
         """Whether this member leads and has applied everything that was committed before it did."""
-        return self._participant is not None and self._participant.leads.is_set()
+        return self._participant is not None and self._participant.leadership.leads.is_set()
 
     async def until_leader(self) -> None:
         """Waits until this member leads.
@@ -205,7 +208,7 @@ class ReplicatedLog:
         Raises:
             NotLeaderError: it is not running.
         """
-        await self._running().leads.wait()
+        await self._running().leadership.leads.wait()
 
     @property
     def leader(self) -> Peer | None:
@@ -226,7 +229,7 @@ class ReplicatedLog:
             me=self._around.me,
             members=member.configuration.members,
             leader=self.leader,
-            is_leader=participant.leads.is_set(),
+            is_leader=participant.leadership.leads.is_set(),
             reachable=self._reachable(participant),
             term=member.term,
             last_index=member.journal.last_index,
@@ -245,7 +248,7 @@ class ReplicatedLog:
 
     def is_removed(self, member_id: str) -> bool:
         """Whether that id was removed for ever, as far as this member knows to be committed."""
-        return self._participant is not None and self._participant.is_removed(member_id)
+        return self._participant is not None and self._participant.reception.is_removed(member_id)
 
     # ------------------------------------------------------------------------------------- members
 
@@ -272,10 +275,10 @@ class ReplicatedLog:
             OutcomeUnknownError: leadership was lost meanwhile.
         """
         participant = self._running()
-        patience = _Patience(participant)
+        patience = Patience(participant)
         while True:
             try:
-                if participant.leads.is_set() and self._membership is not None:
+                if participant.leadership.leads.is_set() and self._membership is not None:
                     return await self._membership.remove(member_id, force=force)
                 leader = await patience.leader()
                 if leader != self._around.me.member_id:
@@ -315,49 +318,3 @@ class ReplicatedLog:
         if self._errands is None:
             raise NotLeaderError("this manager is not running")
         return self._errands
-
-
-class _Patience:
-    """How long one call waits for a leader: not at all when there has been none for long."""
-
-    def __init__(self, participant: Participant) -> None:
-        self._participant = participant
-        around = participant.member.around
-        self._clock, self._wait = around.clock, around.settings.leader_wait_seconds
-        self._ends = self._clock.monotonic() + self._wait
-
-    async def leader(self) -> str:
-        """Who leads.
-
-        Raises:
-            NoLeaderError: nobody, and it is no use to wait.
-        """
-        while self._participant.member.leader is None:
-            since = self._participant.leaderless_since
-            await self._wait_until(self._ends if since is None else since + self._wait)
-        return self._participant.member.leader
-
-    async def wait_for_change(self) -> None:
-        """Waits for another leader, or a little.
-
-        Raises:
-            NoLeaderError: it took too long.
-        """
-        pause = self._participant.member.around.settings.heartbeat_seconds
-        if self._clock.monotonic() >= self._ends:
-            raise NoLeaderError
-        try:
-            async with asyncio.timeout(pause):
-                await self._participant.leader_change()
-        except TimeoutError:
-            return
-
-    async def _wait_until(self, moment: float) -> None:
-        left = min(moment, self._ends) - self._clock.monotonic()
-        if left <= 0 or self._participant.is_over:
-            raise NoLeaderError
-        try:
-            async with asyncio.timeout(left):
-                await self._participant.leader_change()
-        except TimeoutError:
-            raise NoLeaderError from None

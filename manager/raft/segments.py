@@ -33,6 +33,8 @@ _log = logging.getLogger("swarmd.raft.journal")
 
 SEGMENT_BYTES_MAX = 32 * 1024 * 1024
 """A segment takes no more batches once it is this large."""
+ALLOCATE_BYTES = 1024 * 1024
+"""Space is taken from the disk so much ahead: a sync is faster when the file does not grow with each."""
 _NAME = re.compile(r"log-(\d{16})")
 
 
@@ -66,6 +68,18 @@ class Found:
     """How long the segment behind it says that it is; None when it is the last one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """How the last segment that stood there at the start ends."""
+
+    name: str
+    end: int
+    """Behind its last whole batch."""
+    size: int
+    torn: int
+    """What an interrupted write left behind that."""
+
+
 @dataclass(slots=True)
 class _Current:
     """The segment that this process writes to."""
@@ -75,6 +89,16 @@ class _Current:
     cipher: Cipher
     size: int
     batches: int
+    allocated: int
+    """How far there is space for it, as zeros behind its size."""
+
+    def close(self) -> None:
+        """Gives back the space that it did not need, and lets go of it."""
+        try:
+            if self.allocated > self.size:
+                self.file.truncate(self.size)
+        finally:
+            self.file.close()
 
 
 class Segments:
@@ -84,6 +108,7 @@ class Segments:
         self._directory, self._seal = directory, seal
         self._starts: dict[int, Position] = {}
         """Where the log stood when each segment was begun: of those before it, nothing behind that is needed."""
+        self._last: _Last | None = None
         self._next_number, self._bytes_before = 1, 0
         self._last_begins_anew = self._begins_anew = False
         self._current: _Current | None = None
@@ -118,7 +143,7 @@ class Segments:
         ]
 
     def read(self, found: Found) -> Iterator[list[Item]]:
-        """The batches of a segment. Behind those of the last one, what an interrupted write left is cut off, durably.
+        """The batches of a segment. Behind those of the last one, an interrupted write may have left something.
 
         Raises:
             JournalDamagedError: it is not what was written.
@@ -132,7 +157,7 @@ class Segments:
             if found.bytes_after is not None:
                 reader.check_end(found.bytes_after)
             else:
-                self._repair(file, reader, size)
+                self._last = _Last(found.name, reader.end, size, reader.torn_bytes())
                 self._go_on_behind(found.header, reader)
         finally:
             file.close()
@@ -152,17 +177,6 @@ class Segments:
             raise JournalDamagedError(f"{file.name} is segment {header.number} under another name")
         return header, cipher
 
-    def _repair(self, file: File, reader: SegmentReader, size: int) -> None:
-        torn = reader.torn_bytes()
-        if torn:
-            _log.warning(
-                "dropping an interrupted write at the end of the log",
-                extra={"file": file.name, "offset": reader.end, "bytes": torn},
-            )
-        if size > reader.end:
-            file.truncate(reader.end)
-        file.sync()  # what was read may so far stand in memory only
-
     def _go_on_behind(self, last: Header, reader: SegmentReader) -> None:
         if reader.batches > 1:
             self._next_number, self._bytes_before = last.number + 1, reader.end
@@ -173,10 +187,27 @@ class Segments:
     # ---------------------------------------------------------------------------------- from then on
 
     def begin(self, start: Begins | Follows, state: HardState) -> None:
-        """Begins the first segment of this process, behind all that were read."""
+        """Begins the first segment of this process, behind all that were read; they are whole and durable before."""
+        if self._last is not None:
+            self._repair(self._last)
         if self._begins_anew:  # as does the one whose place it takes
             start = Begins(start.position)
         self._create(self._next_number, start, state, self._bytes_before)
+
+    def _repair(self, last: "_Last") -> None:
+        """Cuts off what an interrupted write left, and space that was never used."""
+        file = self._directory.open(last.name)
+        try:
+            if last.torn:
+                _log.warning(
+                    "dropping an interrupted write at the end of the log",
+                    extra={"file": file.name, "offset": last.end, "bytes": last.torn},
+                )
+            if last.size > last.end:
+                file.truncate(last.end)
+            file.sync()  # what was read may so far stand in memory only
+        finally:
+            file.close()
 
     def write(self, batch: Batch) -> None:
         """Makes a batch durable, in a new segment when it is time for one.
@@ -206,7 +237,7 @@ class Segments:
         """Lets go of the files."""
         if self._current is not None:
             current, self._current = self._current, None
-            current.file.close()
+            current.close()
 
     def _writable(self) -> _Current:
         if self._current is None:
@@ -215,15 +246,19 @@ class Segments:
 
     def _append(self, current: _Current, items: Sequence[bytes]) -> None:
         packed = pack_batch(items, current.batches, current.cipher)
+        end = current.size + len(packed)
+        if end > current.allocated:
+            current.allocated = end + ALLOCATE_BYTES
+            current.file.allocate(current.allocated)
         current.file.write(packed, current.size)
         current.file.sync()
-        current.size += len(packed)
+        current.size = end
         current.batches += 1
 
     def _next(self, start: Begins | Follows, state: HardState) -> None:
         before = self._writable()
         self._create(before.number + 1, start, state, before.size)
-        before.file.close()
+        before.close()
 
     def _create(
         self, number: int, start: Begins | Follows, state: HardState, bytes_before: int
@@ -243,6 +278,6 @@ class Segments:
         except BaseException:
             file.close()
             raise
-        self._current = _Current(number, file, cipher, len(content), 1)
+        self._current = _Current(number, file, cipher, len(content), 1, len(content))
         self._starts[number] = start.position
         self._end, self._state = start.position, state

@@ -32,7 +32,11 @@ class RaftSettings:
     snapshot_bytes: int = 64 * 1024 * 1024
     """… or after this many bytes of commands."""
     kept_entries: int = 10_000
-    """Entries that stay in the log below a snapshot, so that a member that lags a little needs no snapshot."""
+    """Entries that stay in the log below a snapshot, so that a member that lags a little needs no snapshot …"""
+    kept_bytes: int = 32 * 1024 * 1024
+    """… unless their commands are larger than this."""
+    snapshot_stall_seconds: float = 3.0
+    """A follower that asks for the same part for this long is sent it again."""
     snapshot_parts_in_flight: int = 4
     """Parts of a snapshot that are sent ahead of what was asked for."""
 

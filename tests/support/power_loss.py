@@ -31,11 +31,21 @@ class PowerLostError(Exception):
 @dataclass(eq=False)
 class _Inode:
     seen: bytearray = field(default_factory=bytearray)
-    durable: bytes = b""
+    durable: bytearray = field(default_factory=bytearray)
+    unsynced_from: int = 0
+    """Before it, both are alike: a sync need not copy it."""
+
+    def change_from(self, offset: int) -> None:
+        self.unsynced_from = min(self.unsynced_from, offset)
+
+    def sync(self) -> None:
+        self.durable[self.unsynced_from :] = self.seen[self.unsynced_from :]
+        self.unsynced_from = len(self.seen)
 
     def survives(self, chance: random.Random) -> "_Inode":
         """What may be found of it after the power failed."""
         if self.seen == self.durable:
+            self.unsynced_from = len(self.seen)
             return self
         low, high = sorted((len(self.durable), len(self.seen)))
         size = chance.choice((low, high, chance.randint(low, high)))
@@ -44,7 +54,7 @@ class _Inode:
         for start in range(0, size, SECTOR):
             if everything or chance.random() < 0.5:
                 content[start : start + SECTOR] = self._sector(start, min(SECTOR, size - start))
-        return _Inode(content, bytes(content))
+        return _Inode(content, bytearray(content), len(content))
 
     def _sector(self, start: int, size: int) -> bytes:
         return bytes(self.seen[start : start + size]).ljust(size, b"\0")
@@ -143,7 +153,7 @@ class Disk:
 
     def put(self, name: str, content: bytes) -> None:
         """Has a file hold that, durably: damage."""
-        self._names[name] = _Inode(bytearray(content), content)
+        self._names[name] = _Inode(bytearray(content), bytearray(content), len(content))
         self._durable_names[name] = self._names[name]
 
     def take_away(self, name: str) -> None:
@@ -189,6 +199,11 @@ class Disk:
         self.bytes_free -= room
         return room
 
+    def give_back(self, size: int) -> None:
+        """So much is free again."""
+        if self.bytes_free is not None:
+            self.bytes_free += size
+
 
 class LossyFile:
     """A ``File`` on such a disk."""
@@ -208,6 +223,7 @@ class LossyFile:
     def write(self, data: bytes, offset: int) -> None:
         def put() -> None:
             seen = self._inode.seen
+            self._inode.change_from(min(offset, len(seen)))
             growth = max(offset + len(data) - len(seen), 0)
             fits = len(data) - growth + self._disk.room_for(growth)
             if offset > len(seen):
@@ -220,6 +236,7 @@ class LossyFile:
 
     def allocate(self, size: int) -> None:
         def put() -> None:
+            self._inode.change_from(len(self._inode.seen))
             growth = max(size - len(self._inode.seen), 0)
             self._inode.seen.extend(bytes(self._disk.room_for(growth)))
 
@@ -227,6 +244,8 @@ class LossyFile:
 
     def truncate(self, size: int) -> None:
         def cut() -> None:
+            self._inode.change_from(size)
+            self._disk.give_back(max(len(self._inode.seen) - size, 0))
             del self._inode.seen[size:]
 
         self._do("truncate", cut)
@@ -234,7 +253,7 @@ class LossyFile:
     def sync(self) -> None:
         def become_durable() -> None:
             if self._disk.syncs:
-                self._inode.durable = bytes(self._inode.seen)
+                self._inode.sync()
 
         self._do("sync", become_durable)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from common.engine_api.application import engine_application
 from tests.support.api_swarm import ApiSwarm, task_of
-from tests.support.fake_swarm import NODE_ID
+from tests.support.fake_swarm import NODE_ID, ready_node, standing
 
 PORTS: Any = {8080: 80}  # the SDK wants numbers, its stubs texts
 T = TypeVar("T")
@@ -121,3 +121,44 @@ async def test_changes_the_swarm_and_its_node(socket: str, swarm: ApiSwarm) -> N
     assert cluster is not None
     assert cluster.spec.orchestration.task_history_retention_limit == 3
     assert swarm.store.state.nodes[NODE_ID].spec.availability == "drain"
+
+
+async def test_rotates_a_token_demotes_a_manager_and_leaves(socket: str, swarm: ApiSwarm) -> None:
+    await swarm.add(ready_node("m2", hostname="second"), ready_node("m3", hostname="third"))
+    swarm.manager.standing |= {
+        "m2": standing("192.0.2.2"),
+        "m3": standing("192.0.2.3", reachable=False),
+    }
+
+    def use(client: docker.DockerClient) -> None:
+        client.swarm.reload()
+        before = client.swarm.attrs["JoinTokens"]
+        client.swarm.update(rotate_worker_token=True)
+        assert client.swarm.attrs["JoinTokens"]["Worker"] != before["Worker"]
+        dead = client.nodes.get("m3")
+        assert dead.attrs["ManagerStatus"]["Reachability"] == "unreachable"
+        dead.update({**dead.attrs["Spec"], "Role": "worker"})
+        with pytest.raises(docker.errors.APIError, match="participating as a manager"):
+            client.swarm.leave()
+        assert client.swarm.leave(force=True)
+
+    await _with_sdk(socket, use)
+    assert swarm.node.left == [True]
+
+
+async def test_joins(outside: ApiSwarm, tmp_path: Path) -> None:
+    runner = web.AppRunner(engine_application(outside.routes(), server="swarmd/test"))
+    await runner.setup()
+    path = tmp_path / "api.sock"
+    await web.UnixSite(runner, str(path)).start()
+
+    def use(client: docker.DockerClient) -> bool:
+        return bool(
+            client.swarm.join(
+                remote_addrs=["192.0.2.1"], join_token="SWMTKN-1-a-b", listen_addr="0.0.0.0:2377"
+            )
+        )
+
+    assert await _with_sdk(f"unix://{path}", use)
+    assert outside.node.joined[0].remote_addrs == ("192.0.2.1:2377",)
+    await runner.cleanup()

@@ -12,7 +12,7 @@ from common.protocol.messages import LogLine
 from manager.api.ports import LogSelection
 from manager.store.changes import Create, Delete
 from tests.support.api_swarm import NOW, ApiSwarm, task_of
-from tests.support.fake_swarm import NODE_ID
+from tests.support.fake_swarm import NODE_ID, standing
 
 WEB = Service(
     id="w" * 25,
@@ -129,3 +129,19 @@ async def test_refuses(swarm: ApiSwarm, path: str, status: int, expected: str) -
     await _fill(swarm)
     given = await swarm.call("GET", path)
     assert (given[0], given[1][: len(expected)]) == (status, expected)
+
+
+async def test_a_manager_that_follows_says_who_has_the_logs(swarm: ApiSwarm) -> None:
+    await swarm.create()
+    swarm.manager.standing = {
+        NODE_ID: standing("192.0.2.1"),
+        "m2": standing("192.0.2.2", leader=True),
+    }
+    path = "/services/web/logs?stdout=1"
+    assert await swarm.call("GET", path) == (
+        503,
+        "logs are read by the manager that leads the swarm (ask the one at 192.0.2.2)",
+    )
+    del swarm.manager.standing["m2"]
+    status, message = await swarm.call("GET", path)
+    assert (status, message[:38]) == (503, "The swarm does not have a leader. It's")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.errors import NoLeaderError
 from common.model.cluster import Cluster, ClusterSpec, DispatcherConfig
 from common.model.node import Node, NodeDescription, NodeState, NodeStatus
 from common.model.task import Task, TaskState, TaskStatus
@@ -57,10 +58,10 @@ class World:
         agent.opened = opened
         return agent
 
-    async def knock(self, node_id: str) -> "Agent":
+    async def knock(self, node_id: str, *, certificate: str = "") -> "Agent":
         manager, agent = local_channel()
         assert self.group is not None
-        self.group.create_task(self.dispatcher.serve(manager, "10.0.0.7"))
+        self.group.create_task(self.dispatcher.serve(manager, "10.0.0.7", certificate))
         description = NodeDescription(hostname=f"host-{node_id}")
         await agent.send(Register(node_id=node_id, description=description))
         return Agent(agent)
@@ -158,6 +159,32 @@ async def test_an_unknown_node_is_refused(world: World) -> None:
         with pytest.raises(ChannelClosedError):
             await agent.hear()
         assert "n9" not in world.store.state.nodes
+
+
+async def test_a_node_with_the_certificate_of_another_is_refused(world: World) -> None:
+    async with world.leading():
+        agent = await world.knock("n1", certificate="n2")
+        assert await agent.hear() == [SessionRefused(reason="the certificate is that of node n2")]
+        agent = await world.knock("n1", certificate="n1")
+        assert isinstance((await agent.hear())[0], SessionOpened)
+        agent.channel.close()
+
+
+async def test_a_silent_node_is_marked_as_down_once_the_log_takes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(_changes: object) -> int:
+        raise NoLeaderError
+
+    async with world.leading():
+        agent = await world.open()
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "propose", unavailable)
+            await world.clock.advance(15.1)
+            assert world.node().status.state is NodeState.READY
+        await world.clock.advance(1.1)
+        assert world.node().status.state is NodeState.DOWN
+        agent.channel.close()
 
 
 async def test_a_manager_that_does_not_lead_refuses(world: World) -> None:

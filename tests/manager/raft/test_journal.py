@@ -10,7 +10,7 @@ from manager.raft.journal import Journal
 from manager.raft.log import LogEntry
 from manager.raft.records import NOWHERE, HardState, JournalDamagedError, Position
 from manager.raft.seal import Seal
-from manager.raft.segments import segment_name
+from manager.raft.segments import ALLOCATE_BYTES, segment_name
 from tests.support.power_loss import Disk
 
 SEAL = Seal(b"k" * 32)
@@ -86,10 +86,12 @@ def test_only_what_is_synced_is_durable(disk: Disk) -> None:
 
 
 def test_a_write_is_one_write_and_one_sync(disk: Disk) -> None:
+    operations: list[str] = []
     journal = filled(opened(disk), 1, 100)
-    before = disk.operations
+    disk.refuse = lambda operation, _: operations.append(operation)
     journal.write()
-    assert disk.operations == before + 2
+    filled(journal, 101, 200).write()
+    assert operations == ["allocate", "write", "sync", "write", "sync"]
 
 
 def test_an_entry_must_follow_the_last(disk: Disk) -> None:
@@ -248,7 +250,7 @@ def test_segments_that_were_to_be_removed_may_still_be_there_in_part(
 def test_an_interrupted_write_is_cut_off_with_a_warning(
     disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    filled(opened(disk), 1, 1).flush()
+    filled(opened(disk), 1, 1).close()
     whole = disk.content(segment_name(1))
     disk.put(segment_name(1), whole + b"half a batch")
     with caplog.at_level(logging.WARNING):
@@ -263,7 +265,7 @@ def with_three_segments(disk: Disk) -> None:
     for number in range(1, 4):
         journal = filled(opened(disk), 2 * number - 1, 2 * number - 1)
         journal.flush()
-        filled(journal, 2 * number, 2 * number).flush()
+        filled(journal, 2 * number, 2 * number).close()
 
 
 def flipped(disk: Disk, name: str, place: int) -> None:
@@ -341,7 +343,7 @@ def test_a_snapshot_without_a_log_is_refused(disk: Disk) -> None:
 def test_after_a_full_disk_nothing_more_is_written_or_durable(disk: Disk) -> None:
     journal = filled(opened(disk), 1, 1)
     journal.flush()
-    journal.add(b"b" * 100, 2, 1)
+    journal.add(b"b" * 2 * ALLOCATE_BYTES, 2, 1)
     disk.bytes_free = 10
     with pytest.raises(OSError, match="No space left"):
         journal.flush()
@@ -351,6 +353,22 @@ def test_after_a_full_disk_nothing_more_is_written_or_durable(disk: Disk) -> Non
     journal.close()
     assert journal.durable == 1
     assert opened(disk).entries == kept(1, 1)
+
+
+def test_space_ahead_is_a_wish_only(disk: Disk) -> None:
+    journal = opened(disk)
+    disk.bytes_free = 1000
+    filled(journal, 1, 2).flush()
+    journal.close()
+    assert opened(disk).entries == kept(1, 2)
+
+
+def test_space_that_was_not_needed_is_given_back(disk: Disk) -> None:
+    journal = filled(opened(disk), 1, 1)
+    journal.flush()
+    assert len(disk.content(segment_name(1))) > ALLOCATE_BYTES
+    opened(disk)  # after a kill, too
+    assert len(disk.content(segment_name(1))) < 1000
 
 
 def test_after_a_failed_sync_nothing_more_is_written_or_durable(disk: Disk) -> None:

@@ -30,6 +30,7 @@ def _small_files() -> Iterator[None]:
     """So that every life sees many segments, batches and syncs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("manager.raft.segments.SEGMENT_BYTES_MAX", 2000)
+        patch.setattr("manager.raft.segments.ALLOCATE_BYTES", 3000)
         patch.setattr("manager.raft.journal.BATCH_BYTES_MAX", 3000)
         patch.setattr("manager.raft.snapshots.SYNC_BYTES", 1000)
         yield

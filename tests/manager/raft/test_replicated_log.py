@@ -284,7 +284,7 @@ async def test_a_long_replay_gives_others_their_turn(
     for number in range(5):
         await log.propose(b"%d" % number, request(number))
     await log.stop()
-    monkeypatch.setattr("manager.raft.participant.TURN_SECONDS_MAX", -1.0)
+    monkeypatch.setattr("manager.raft.applying.TURN_SECONDS_MAX", -1.0)
     seen = set()
     async with asyncio.TaskGroup() as group:
         starting = group.create_task(world.started())

@@ -118,6 +118,33 @@ def test_damage_is_refused_or_does_not_matter(data: st.DataObject) -> None:
         unpack_snapshot([bytes(whole[:end])])
 
 
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_hostile_contents_are_refused_or_are_a_state(data: st.DataObject) -> None:
+    """Bytes changed before they are packed: neither checksum nor length tells."""
+    objects = (WEB, Task(id="t", service_id="s", service_labels={"a": "b"}), Node(id="n"))
+    whole = b"".join(replica_of(*objects).snapshot())
+    blobs = [bytearray(blob) for blob in unpacked(whole)]
+    for _ in range(data.draw(st.integers(1, 4))):
+        blob = blobs[data.draw(st.integers(0, len(blobs) - 1))]
+        place = data.draw(st.integers(0, len(blob) - 1))
+        blob[place] = data.draw(st.integers(0, 255))
+    with suppress(SnapshotUnreadableError):
+        contents = unpack_snapshot([stream(*map(bytes, blobs))])
+        other = Replica()
+        other.state.become(contents.state)
+        assert b"".join(other.snapshot())
+
+
+def unpacked(whole: bytes) -> list[bytes]:
+    blobs, place = [], len(MAGIC) + 1
+    while place < len(whole):
+        end = place + 4 + int.from_bytes(whole[place : place + 4], "big")
+        blobs.append(zlib.decompress(whole[place + 4 : end]))
+        place = end
+    return blobs
+
+
 # ------------------------------------------------------------------------------------------- stories
 
 

@@ -1,0 +1,93 @@
+"""What comes in from the other members, given to the part that it is for."""
+
+from collections.abc import Callable
+from typing import Any
+
+from manager.raft.applying import Applying
+from manager.raft.elections import Elections
+from manager.raft.following import Following
+from manager.raft.installing import Installing
+from manager.raft.member import Member
+from manager.raft.messages import (
+    Append,
+    Appended,
+    AskVote,
+    Message,
+    Removed,
+    SnapshotOffer,
+    SnapshotPart,
+    SnapshotWanted,
+    TakeOver,
+    Vote,
+)
+from manager.raft.replication import Replication
+
+
+class Reception:
+    """Takes every message; those that are not the protocol's own are errands."""
+
+    def __init__(
+        self,
+        member: Member,
+        elections: Elections,
+        following: Following,
+        replication: Replication,
+        installing: Installing,
+        applying: Applying,
+    ) -> None:
+        self._member, self._around = member, member.around
+        self._following, self._replication = following, replication
+        self._installing, self._applying = installing, applying
+        self.on_errand: Callable[[str, Message], None] = lambda _sender, _message: None
+        self._handlers: dict[type, Callable[[str, Any], None]] = {
+            Append: self._on_append,
+            Appended: self._on_appended,
+            AskVote: elections.on_ask_vote,
+            Vote: elections.on_vote,
+            TakeOver: elections.on_take_over,
+            SnapshotOffer: self._on_offer,
+            SnapshotPart: self._on_part,
+            SnapshotWanted: self._on_wanted,
+            Removed: self._on_removed,
+        }
+
+    def take(self, sender: str, message: Message) -> None:
+        """Takes a message; who was removed for ever is told so instead."""
+        if self.is_removed(sender):
+            self._around.links.send(sender, Removed(member_id=sender))
+        else:
+            self._handlers.get(type(message), self.on_errand)(sender, message)
+
+    def is_removed(self, member_id: str) -> bool:
+        """Whether that id is removed for ever, by what is committed."""
+        member = self._member
+        return member_id in member.configurations.at(member.commit).removed
+
+    def _on_append(self, sender: str, append: Append) -> None:
+        if self._following.obey(sender, append.term) and not self._installing.is_restoring:
+            self._following.on_append(append)
+
+    def _on_appended(self, sender: str, answer: Appended) -> None:
+        self._observe_term(sender, answer.term)
+        self._replication.on_appended(sender, answer)
+
+    def _on_offer(self, sender: str, offer: SnapshotOffer) -> None:
+        if self._following.obey(sender, offer.term):
+            self._installing.on_offer(offer)
+
+    def _on_part(self, sender: str, part: SnapshotPart) -> None:
+        if self._following.obey(sender, part.term):
+            self._installing.on_part(part)
+
+    def _on_wanted(self, sender: str, wanted: SnapshotWanted) -> None:
+        self._observe_term(sender, wanted.term)
+        self._replication.on_wanted(sender, wanted)
+
+    def _on_removed(self, _sender: str, message: Removed) -> None:
+        if message.member_id == self._around.me.member_id:
+            self._applying.told_removed()
+
+    def _observe_term(self, sender: str, term: int) -> None:
+        """A member is in a later term: this one's is over."""
+        if term > self._member.term and sender in self._member.voters:
+            self._member.follow(term, None)
