@@ -10,6 +10,7 @@ Bench = Callable[[], Iterator[Row]]
 
 MODULES: Mapping[str, str] = {
     "service": "integration.bench.service",
+    "raft": "integration.bench.raft",
     "scheduler": "integration.bench.scheduler",
 }
 """Modules with a function ``measure``, imported when they are to run."""
