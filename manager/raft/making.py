@@ -7,10 +7,23 @@ from manager.raft.configuration import pack_configuration
 from manager.raft.elsewhere import Elsewhere
 from manager.raft.log import ENTRY_BYTES_MAX
 from manager.raft.member import Member
+from manager.raft.settings import RaftSettings
 from manager.raft.snapshot_file import SnapshotMeta
 from manager.raft.snapshots import Snapshots
 
 _log = logging.getLogger("swarmd.raft.making")
+
+
+def is_due(entries: int, size: int, last_bytes: int, settings: RaftSettings) -> bool:
+    """Whether so many entries and bytes since the last snapshot, of ``last_bytes``, are enough for the next.
+
+    While less was written than a tenth of what the next one has to write, it waits for ten times as much.
+    """
+    patience = 1 if size * 10 >= last_bytes else 10
+    return entries > 0 and (
+        entries >= settings.snapshot_entries * patience
+        or size >= settings.snapshot_bytes * patience
+    )
 
 
 class Making:
@@ -32,11 +45,14 @@ class Making:
 
     def make_when_due(self) -> None:
         """Begins one when enough was applied since the last one."""
-        settings = self._around.settings
-        entries = self._member.applied - self._last
-        if not self._is_under_way and (
-            entries >= settings.snapshot_entries
-            or (self.bytes_since >= settings.snapshot_bytes and entries > 0)
+        if self._is_under_way:
+            return
+        latest = self._snapshots.latest
+        if is_due(
+            self._member.applied - self._last,
+            self.bytes_since,
+            latest.size_bytes if latest is not None else 0,
+            self._around.settings,
         ):
             self._make()
 

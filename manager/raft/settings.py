@@ -9,7 +9,7 @@ from manager.raft.log import ENTRY_BYTES_MAX
 class RaftSettings:
     """Times and bounds; README.md says how the times were chosen."""
 
-    heartbeat_seconds: float = 0.15
+    heartbeat_seconds: float = 0.2
     """How often a leader speaks at least."""
     election_seconds_min: float = 0.8
     """A member that hears nothing of a leader for this long, or up to the maximum, campaigns."""
