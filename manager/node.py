@@ -3,95 +3,154 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Never
 
+from common.backoff import delays
 from common.clock import Clock
+from common.errors import NoLeaderError, UnavailableError
 from common.model.node import ManagerStatus, Reachability
 from manager.control.registry import run_loops
 from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
-from manager.raft.links import NoLinks
-from manager.raft.peers import Peer
+from manager.members import keep_members
+from manager.raft.links import Links
+from manager.raft.peers import Peer, RaftStatus
 from manager.raft.replicated_log import ReplicatedLog
 from manager.raft.storage import Storage
 from manager.raft.surroundings import Surroundings
 from manager.store.replica import Replica
 from manager.store.store import Store
 
+LEAD_AGAIN_SECONDS = 0.05
+LEAD_AGAIN_SECONDS_MAX = 2.0
+"""Waits before a leader starts its loops again after the log was not available to them."""
+
 log = logging.getLogger("swarmd.manager")
 
 
 class Manager:
-    """One manager of a cluster. ``run`` it; when it is cancelled, everything has stopped in order."""
+    """One manager of a cluster: start its ``log``, ``run`` it, stop its ``log``."""
 
-    def __init__(self, directory: Path, node_id: str, clock: Clock, chance: random.Random) -> None:
-        """A manager that keeps its log in ``directory``."""
-        self._node_id, self._clock, self._chance = node_id, clock, chance
+    def __init__(
+        self,
+        directory: Path,
+        me: Peer,
+        new_links: Callable[[Callable[[], RaftStatus]], Links],
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
+        """A manager that keeps its log in ``directory``; ``new_links`` is given how to ask for the log's status."""
+        self._clock, self._chance = clock, chance
         self._leadership = asyncio.Event()
         self._demotion = asyncio.Event()
+        self.removed = asyncio.Event()
+        """Set once this manager has learnt that it was taken out of the log for ever."""
         replica = Replica()
-        self._log = ReplicatedLog(
+        self.log = ReplicatedLog(
             Storage.at(directory),
             Surroundings(
-                me=Peer(member_id=node_id, node_id=node_id, address=""),
+                me=me,
                 machine=replica,
-                links=NoLinks(),
+                links=new_links(self.status),
                 clock=clock,
                 chance=chance,
                 on_leadership=self._leads,
+                on_removed=self.removed.set,
             ),
         )
-        self.store = Store(replica, self._log, clock, chance)
+        self.store = Store(replica, self.log, clock, chance)
         self.dispatcher = Dispatcher(self.store, clock, chance)
         self.logs = LogBroker(self.store, self.dispatcher, clock, chance)
 
-    async def start(self) -> None:
-        """Opens the log and applies what is in it; returns once this manager leads.
+    def status(self) -> RaftStatus:
+        """How the replicated log stands.
 
         Raises:
-            SystemFailureError: the log is damaged or the directory cannot be used.
+            NotLeaderError: it is not running.
         """
-        await self._log.start(bootstrap=True)
-        await self._log.until_leader()
-
-    def managers(self) -> Mapping[str, ManagerStatus]:
-        """How each member of the raft stands, by node id: this is the only one."""
-        node = self.store.state.nodes.get(self._node_id)
-        told = node.manager_status if node is not None else None
-        own = ManagerStatus(
-            leader=self._log.is_leader,
-            reachability=Reachability.REACHABLE,
-            addr=told.addr if told is not None else "",
-        )
-        return {self._node_id: own}
-
-    async def close(self) -> None:
-        """Closes the log of a manager that was started and is not run."""
-        await self._log.stop()
+        return self.log.status()
 
     async def run(self) -> Never:
-        """Runs the leader's loops for as long as this manager leads."""
-        try:
-            while True:
-                await self._leadership.wait()
-                log.info("this manager leads")
-                await self._lead()
-                log.warning("this manager no longer leads")
-        finally:
-            await self._log.stop()
+        """Runs the leader's loops for as long as this manager leads. Its log must have been started."""
+        while True:
+            await self._leadership.wait()
+            log.info("this manager leads")
+            await self._lead()
+            log.warning("this manager no longer leads")
+
+    # ------------------------------------------------------------------------ how it stands
+
+    @property
+    def leads(self) -> bool:
+        """Whether this manager leads."""
+        return self._leadership.is_set()
+
+    def leader(self) -> Peer:
+        """The manager that leads, as far as this one knows.
+
+        Raises:
+            NoLeaderError: it knows of none.
+        """
+        leader = self.log.leader
+        if leader is None:
+            raise NoLeaderError
+        return leader
+
+    def managers(self) -> Mapping[str, ManagerStatus]:
+        """How each member of the raft stands, by node id, as this one sees it now."""
+        return managers_of(self.status())
+
+    # ------------------------------------------------------------------------ while it leads
 
     async def _lead(self) -> None:
+        """Leads to the end of the leadership; what breaks off for want of the log begins anew."""
         async with asyncio.TaskGroup() as group:
-            work = [
-                group.create_task(run_loops(self.store, self._clock, self._chance)),
-                group.create_task(self.dispatcher.run()),
-            ]
+            reign = group.create_task(self._reign_again_and_again())
             await self._demotion.wait()
-            for task in work:
-                task.cancel()
+            reign.cancel()
+
+    async def _reign_again_and_again(self) -> Never:
+        waits = delays(LEAD_AGAIN_SECONDS, LEAD_AGAIN_SECONDS_MAX, self._chance)
+        while True:
+            try:
+                await self._reign()
+            except* UnavailableError as errors:
+                log.warning("the leader's work is begun anew", extra={"reason": _first(errors)})
+            await self._clock.sleep(next(waits))
+
+    async def _reign(self) -> Never:
+        store = await self.store.begin_reign()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_loops(store, self._clock, self._chance))
+            group.create_task(self.dispatcher.run(store))
+            group.create_task(keep_members(store, self.log, self._clock))
+        raise AssertionError("they run until they are cancelled")
 
     def _leads(self, leads: bool) -> None:  # noqa: FBT001 - the log's callback
         (self._leadership if leads else self._demotion).set()
         (self._demotion if leads else self._leadership).clear()
+
+
+def managers_of(status: RaftStatus) -> Mapping[str, ManagerStatus]:
+    """How each member stands, by node id, as the API shows it."""
+    leader = status.leader.member_id if status.leader is not None else ""
+    return {
+        peer.node_id: ManagerStatus(
+            leader=peer.member_id == leader,
+            reachability=Reachability.REACHABLE
+            if peer.member_id in status.reachable
+            else Reachability.UNREACHABLE,
+            addr=peer.address,
+        )
+        for peer in status.members
+    }
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One of the errors in a group of groups."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

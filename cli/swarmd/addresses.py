@@ -7,6 +7,7 @@ from common.errors import InvalidInputError
 
 DEFAULT_SWARM_PORT = 2377
 LOOPBACK = "127.0.0.1"
+PORT_MAX = 65535
 
 
 def advertised(asked: str, own: Mapping[str, Sequence[str]]) -> str:
@@ -54,6 +55,46 @@ def _asked(asked: str, own: Mapping[str, Sequence[str]]) -> str:
     if not wanted.is_loopback and not any(host in addresses for addresses in own.values()):
         raise InvalidInputError(f"advertise address {host} is not an address of this machine")
     return host
+
+
+def listening(asked: str, own: Mapping[str, Sequence[str]]) -> tuple[str, int]:
+    """Where to listen for other nodes: ``address``, ``interface``, ``address:port`` or ``interface:port``.
+
+    Raises:
+        InvalidInputError: it is neither, or the port is none.
+    """
+    host, port = without_port(asked), port_of(asked)
+    if host in own:
+        address = _preferred(own[host])
+        if not address:
+            raise InvalidInputError(f"interface {host} has no address to listen on")
+        return address, port
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        raise InvalidInputError(
+            f"invalid listen address {asked!r}: neither an IP address nor an interface of this machine"
+        ) from None
+
+
+def port_of(text: str, default: int = DEFAULT_SWARM_PORT) -> int:
+    """The port in ``host:port``, or ``default`` when there is none.
+
+    Raises:
+        InvalidInputError: it cannot be a port.
+    """
+    rest = text[len(without_port(text)) + (2 if text.startswith("[") else 0) :]
+    if not rest:
+        return default
+    port = int(rest[1:]) if rest[1:].isdigit() else 0
+    if not 0 < port <= PORT_MAX:
+        raise InvalidInputError(f"invalid port in {text!r}")
+    return port
+
+
+def with_port(host: str, port: int) -> str:
+    """``host:port``, or ``[host]:port`` of an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def without_port(text: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cli.swarmd.life import Surroundings
 from cli.swarmd.listeners import Listeners
 from cli.swarmd.lock import PidFile
 from cli.swarmd.options import RELOADABLE, Options, parse_arguments
-from cli.swarmd.swarm_node import Surroundings, SwarmNode
+from cli.swarmd.swarm_node import SwarmNode
 from common.clock import SystemClock
 from common.engine_api.application import engine_application
 from common.errors import SwarmdError

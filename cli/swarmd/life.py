@@ -1,0 +1,185 @@
+"""What runs on a node for as long as it is in a swarm."""
+
+import asyncio
+import logging
+import random  # noqa: TID251 - only named as a type
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cli.swarmd.addresses import with_port
+from cli.swarmd.agent_line import by_log, by_trying
+from cli.swarmd.membership import Membership
+from cli.swarmd.places import Places
+from common.clock import Clock
+from common.errors import ForbiddenError, SwarmdError, SystemFailureError
+from common.events import EventLog
+from common.pki.files import NodeFiles
+from common.pki.identity import PeerIdentity
+from common.protocol.channel import Channel, local_channel
+from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
+from common.protocol.upgrade import Door, dial
+from manager.api import tell_swarm_events
+from manager.ca.server import CaServer
+from manager.listener import ClusterListener
+from manager.node import Manager
+from manager.raft.peers import Peer, RaftStatus
+from manager.raft.replicated_log import ReplicatedLog
+from manager.raft.tls_links import TlsLinks
+from manager.routes import DISPATCH, ManagerRoutes
+from worker.node import WorkerNode
+
+Start = Callable[[ReplicatedLog], Awaitable[None]]
+
+log = logging.getLogger("swarmd.node")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a swarm node stands on."""
+
+    data_root: Path
+    worker: WorkerNode
+    addresses: Callable[[], Awaitable[Mapping[str, Sequence[str]]]]
+    """This machine's addresses by interface, the loopback and our bridge left out."""
+    events: EventLog
+    clock: Clock
+    chance: random.Random
+
+
+class Life:
+    """A node's part in its swarm. ``run`` is all of it, in one task; ``started`` tells whether it has begun well."""
+
+    def __init__(self, around: Surroundings, places: Places, membership: Membership) -> None:
+        """The certificates must be in their place.
+
+        Raises:
+            SystemFailureError: they cannot be used.
+        """
+        self.membership = membership
+        self._around = around
+        self._client, self._server = _contexts(places.certificates)
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the log is open and the listener listens; an error when that cannot be."""
+        self.manager: Manager | None = None
+        if membership.member_id:
+            me = peer_of(membership)
+            self.manager = Manager(
+                places.log, me, partial(self._new_links, me), around.clock, around.chance
+            )
+
+    async def run(self, start: Start) -> None:
+        """Lives until cancelled; containers go on then. ``start`` starts the log, one way or another."""
+        try:
+            if self.manager is None:
+                self.started.set_result(None)
+                await self._around.worker.run_agent(self.membership.node_id, self._connect_worker)
+            else:
+                await self._run_manager(self.manager, start)
+        except Exception as error:
+            if self.started.done():
+                raise
+            self.started.set_exception(_single(error))  # whoever starts it is told, and nobody else
+        finally:
+            self.started.cancel()
+
+    async def _run_manager(self, manager: Manager, start: Start) -> None:
+        async with asyncio.TaskGroup() as group, self._listener(manager, group):
+            try:
+                await start(manager.log)
+                self.started.set_result(None)
+                await self._work(manager, group)
+            finally:
+                await manager.log.stop()
+
+    async def _work(self, manager: Manager, group: asyncio.TaskGroup) -> None:
+        tasks = [
+            group.create_task(manager.run()),
+            group.create_task(tell_swarm_events(manager.store, self._around.events)),
+        ]
+
+        def local() -> Channel:
+            ours, theirs = local_channel()
+            group.create_task(_serve(manager, theirs))
+            return ours
+
+        try:
+            await self._around.worker.run_agent(
+                self.membership.node_id, lambda: by_log(manager, local, self._dial_dispatcher)
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    # ------------------------------------------------------------------------------ to other nodes
+
+    def _listener(self, manager: Manager, group: asyncio.TaskGroup) -> ClusterListener:
+        membership = self.membership
+        routes = [
+            *CaServer(manager.store, self._around.clock).routes(),
+            *ManagerRoutes(manager, group.create_task).routes(),
+            self._links.route(),
+        ]
+        address = with_port(membership.listen_host, membership.listen_port)
+        return ClusterListener(address, self._server, membership.cluster_id, routes)
+
+    def _new_links(self, me: Peer, status: Callable[[], RaftStatus]) -> TlsLinks:
+        self._links = TlsLinks(
+            me,
+            self.membership.cluster_id,
+            self._client,
+            status,
+            clock=self._around.clock,
+            chance=self._around.chance,
+        )
+        return self._links
+
+    async def _connect_worker(self) -> Channel:
+        managers = self.membership.managers
+        return await by_trying(managers, self._dial_dispatcher, self._around.chance)
+
+    async def _dial_dispatcher(self, address: str) -> Channel:
+        door = Door(address=address, path=DISPATCH, protocol=PROTOCOL)
+        return agent_end(await dial(door, self._client, AGENT_END, self._check_manager))
+
+    def _check_manager(self, peer: PeerIdentity | None) -> None:
+        if peer is None or peer.cluster_id != self.membership.cluster_id:
+            raise ForbiddenError("who answers there is no manager of this swarm")
+
+
+def _single(error: Exception) -> Exception:
+    """The error itself, where a task group has wrapped it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _contexts(files: NodeFiles) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    try:
+        return files.client_context(), files.server_context()
+    except OSError as error:
+        raise SystemFailureError(
+            f"cannot read this node's certificate: {error.strerror or error}"
+        ) from error
+
+
+async def _serve(manager: Manager, channel: Channel) -> None:
+    """A session of our own agent; one that fails is opened again by the agent."""
+    try:
+        await manager.dispatcher.serve(channel)
+    except SwarmdError as error:
+        log.warning("a session with this node's agent ended", extra={"error": error})
+    finally:
+        channel.close()
+
+
+def peer_of(membership: Membership) -> Peer:
+    """A manager as the others in the replicated log see it."""
+    return Peer(
+        member_id=membership.member_id,
+        node_id=membership.node_id,
+        address=membership.cluster_address,
+    )

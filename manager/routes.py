@@ -1,0 +1,144 @@
+"""What other nodes ask of a manager beside links and certificates: to be managers, and to be dispatched to."""
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from common.engine_api.http import json_response
+from common.engine_json import parse
+from common.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NoLeaderError,
+    NotFoundError,
+    SwarmdError,
+    UnavailableError,
+)
+from common.model.node import Role
+from common.protocol.channel import Channel
+from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
+from common.protocol.upgrade import accept, host_and_port, serve
+from manager.listener import Access, Caller, ClusterRoute, read_json_body
+from manager.node import Manager
+from manager.raft.peers import MEMBER_ID_DIGITS, Peer
+from manager.store.changes import Delete
+
+DISPATCH: Final = "/dispatch"
+JOIN: Final = "/raft/join"
+LEAVE: Final = "/raft/leave"
+MISDIRECTED: Final = 421
+"""The status of an answer that names the manager which leads."""
+_MEMBER_ID: Final = re.compile(f"[0-9a-f]{{{MEMBER_ID_DIGITS}}}")
+
+log = logging.getLogger("swarmd.cluster")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRequest:
+    """The body of ``JOIN`` and ``LEAVE``."""
+
+    member_id: str = ""
+    address: str = ""
+    """``host:port`` of its cluster listener."""
+
+
+class ManagerRoutes:
+    """Serves them; each for the node alone whose certificate asks."""
+
+    def __init__(
+        self, manager: Manager, spawn: Callable[[Coroutine[Any, Any, None]], object]
+    ) -> None:
+        """``spawn`` has sessions go on when aiohttp takes a connection's end for that of its handler."""
+        self._manager, self._spawn = manager, spawn
+
+    def routes(self) -> list[ClusterRoute]:
+        """What the cluster listener is to serve."""
+        return [
+            ClusterRoute(method="POST", path=DISPATCH, access=Access.NODE, handler=self._dispatch),
+            ClusterRoute(method="POST", path=JOIN, access=Access.MANAGER, handler=self._join),
+            ClusterRoute(method="POST", path=LEAVE, access=Access.MANAGER, handler=self._leave),
+        ]
+
+    # ------------------------------------------------------------------------------------- agents
+
+    async def _dispatch(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        if not self._manager.leads:
+            return self._misdirected()
+        stream = accept(request, PROTOCOL, MANAGER_END)
+        self._spawn(self._serve_agent(manager_end(stream), caller))
+        return await serve(stream)
+
+    async def _serve_agent(self, channel: Channel, caller: Caller) -> None:
+        node_id = caller.identity.node_id
+        try:
+            await self._manager.dispatcher.serve(channel, caller.address, node_id)
+        except SwarmdError as error:
+            log.info("a session has ended", extra={"node": node_id, "reason": error})
+
+    # ------------------------------------------------------------------------------------ managers
+
+    async def _join(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Adds the caller's manager to the replicated log. Asking again changes nothing."""
+        asked = await _member_request(request)
+        if not self._manager.leads:
+            return self._misdirected()
+        host_and_port(asked.address)
+        node_id = caller.identity.node_id
+        await self._manager.store.up_to_date()
+        node = self._manager.store.state.nodes.get(node_id)
+        if node is None:
+            raise ForbiddenError(f"node {node_id} is not part of this swarm")
+        if node.spec.role is not Role.MANAGER:
+            raise ForbiddenError(f"node {node_id} is to be a worker, not a manager")
+        peer = Peer(member_id=asked.member_id, node_id=node_id, address=asked.address)
+        await self._add(peer)
+        log.info("a manager has joined", extra={"node": node_id, "address": asked.address})
+        members = self._manager.status().members
+        return json_response({"Managers": [member.address for member in members]})
+
+    async def _add(self, peer: Peer) -> None:
+        status = self._manager.status()
+        if peer.member_id in status.removed:
+            raise ConflictError(f"manager {peer.member_id} was removed from this swarm")
+        try:
+            await self._manager.log.add(peer)
+        except ConflictError as error:
+            raise UnavailableError(error.message, hint=error.hint) from error
+
+    async def _leave(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Undoes the caller's joining: takes its manager out of the log, and its node out of the list."""
+        asked = await _member_request(request)
+        if not self._manager.leads:
+            return self._misdirected()
+        node_id = caller.identity.node_id
+        for peer in self._manager.status().members:
+            if peer.member_id == asked.member_id:
+                if peer.node_id != node_id:
+                    raise ForbiddenError(f"manager {peer.member_id} is not on node {node_id}")
+                await self._manager.log.remove(peer.member_id)
+        with contextlib.suppress(NotFoundError):
+            await self._manager.store.propose([Delete(table="node", id=node_id)])
+        log.info("a node does not join after all", extra={"node": node_id})
+        return json_response({})
+
+    def _misdirected(self) -> web.Response:
+        leader = self._manager.log.leader
+        if leader is None:
+            raise NoLeaderError
+        return json_response(
+            {"message": f"the manager at {leader.address} leads", "leader": leader.address},
+            status=MISDIRECTED,
+        )
+
+
+async def _member_request(request: web.Request) -> MemberRequest:
+    asked = parse(MemberRequest, await read_json_body(request), "the request")
+    if not _MEMBER_ID.fullmatch(asked.member_id):
+        raise InvalidInputError(f"{asked.member_id!r} is not the id of a member")
+    return asked
