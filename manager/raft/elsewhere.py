@@ -32,12 +32,15 @@ class Elsewhere:
             if self._closed:
                 return
             error = future.exception()
-            if error is None:
-                then(future.result())
-            elif failed is not None:
-                failed(error)
-            else:
-                self.broke(what, error)
+            try:
+                if error is None:
+                    then(future.result())
+                elif failed is not None:
+                    failed(error)
+                else:
+                    self.broke(what, error)
+            except Exception as unexpected:  # noqa: BLE001 - whatever it is, its owner has to know
+                self.broke(what, unexpected)
 
         def hand_over(future: "Future[T]") -> None:
             if not self._closed:
