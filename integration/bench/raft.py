@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from integration.bench import snapshot
 from integration.bench.raft_links import write_certificates
 from integration.bench.rows import Row, row
 from integration.host import REPOSITORY, wait_for
@@ -43,6 +44,7 @@ def measure() -> Iterator[Row]:
             samples = [group.leader().ask("bench_store", 1, SECONDS, BATCH) for _ in range(SAMPLES)]
             rates = [one["rate"] * BATCH for one in samples]
             yield row("raft", f"{group.title} store batch {BATCH}", "changes/s", rates)
+    yield from snapshot.measure()
 
 
 def _writes(group: "_Group") -> Iterator[Row]:
