@@ -50,6 +50,7 @@ def test_modules_have_names_that_say_something() -> None:
 def test_every_package_with_decisions_explains_itself() -> None:
     packages = ["manager", "manager/api", "manager/raft", "manager/store", "manager/orchestrator"]
     packages += [
+        "manager/ca",
         "manager/scheduler",
         "manager/dispatcher",
         "worker",

@@ -347,7 +347,7 @@ async def test_one_node_has_a_few_places(tmp_path: Path, monkeypatch: pytest.Mon
             writer.transport.abort()
 
 
-async def test_thousands_of_connections_are_bounded(
+async def test_a_thousand_connections_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many come, one after another; no more than the bound are ever held."""
@@ -356,7 +356,7 @@ async def test_thousands_of_connections_are_bounded(
     context = files_of(tmp_path, MANAGER).server_context()
     async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
         held, most = [], 0
-        for number in range(2_000):
+        for number in range(1_000):
             held.append(await asyncio.open_connection("127.0.0.1", listener.port))
             if len(held) > 50:
                 held.pop(0)[1].transport.abort()
