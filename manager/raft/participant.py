@@ -208,8 +208,8 @@ class Participant:
         if self.is_over:
             return
         try:
-            self.reception.take(sender, message)
-            self.wake()
+            if self.reception.take(sender, message):
+                self.wake()
         except Exception as error:  # noqa: BLE001 - whatever it is, the promises do not hold any more
             self.fail("the replicated log broke", error)
 

@@ -39,7 +39,7 @@ class Reception:
         self._following, self._replication = following, replication
         self._installing, self._applying = installing, applying
         self.on_errand: Callable[[str, Message], None] = lambda _sender, _message: None
-        self._handlers: dict[type, Callable[[str, Any], None]] = {
+        self._handlers: dict[type, Callable[[str, Any], bool | None]] = {
             Append: self._on_append,
             Appended: self._on_appended,
             AskVote: elections.on_ask_vote,
@@ -51,25 +51,31 @@ class Reception:
             Removed: self._on_removed,
         }
 
-    def take(self, sender: str, message: Message) -> None:
-        """Takes a message; who was removed for ever is told so instead."""
+    def take(self, sender: str, message: Message) -> bool:
+        """Takes a message; who was removed for ever is told so instead. Gives whether there is anything to do now.
+
+        There is not after a mere heartbeat and its answer, which are most of what an idle cluster says.
+        """
         if self.is_removed(sender):
             self._around.links.send(sender, Removed(member_id=sender))
-        else:
-            self._handlers.get(type(message), self.on_errand)(sender, message)
+            return False
+        return self._handlers.get(type(message), self.on_errand)(sender, message) is not False
 
     def is_removed(self, member_id: str) -> bool:
         """Whether that id is removed for ever, by what is committed."""
         member = self._member
         return member_id in member.configurations.at(member.commit).removed
 
-    def _on_append(self, sender: str, append: Append) -> None:
+    def _on_append(self, sender: str, append: Append) -> bool:
+        member = self._member
+        before = member.term, member.leader, member.commit
         if self._following.obey(sender, append.term) and not self._installing.is_restoring:
             self._following.on_append(append)
+        return bool(append.entries) or (member.term, member.leader, member.commit) != before
 
-    def _on_appended(self, sender: str, answer: Appended) -> None:
-        self._observe_term(sender, answer.term)
-        self._replication.on_appended(sender, answer)
+    def _on_appended(self, sender: str, answer: Appended) -> bool:
+        is_news = self._observe_term(sender, answer.term)
+        return self._replication.on_appended(sender, answer) or is_news
 
     def _on_offer(self, sender: str, offer: SnapshotOffer) -> None:
         if self._following.obey(sender, offer.term):
@@ -87,7 +93,9 @@ class Reception:
         if message.member_id == self._around.me.member_id:
             self._applying.told_removed()
 
-    def _observe_term(self, sender: str, term: int) -> None:
-        """A member is in a later term: this one's is over."""
-        if term > self._member.term and sender in self._member.voters:
+    def _observe_term(self, sender: str, term: int) -> bool:
+        """When a member is in a later term, this one's is over; gives whether it is."""
+        is_over = term > self._member.term and sender in self._member.voters
+        if is_over:
             self._member.follow(term, None)
+        return is_over

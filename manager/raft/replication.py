@@ -75,19 +75,21 @@ class Replication:
         progress.heard_at = self._now()
         return progress
 
-    def on_appended(self, sender: str, answer: Appended) -> None:
-        """Takes in how far a follower is."""
+    def on_appended(self, sender: str, answer: Appended) -> bool:
+        """Takes in how far a follower is; gives whether that is news."""
         progress = self.heard(sender, answer.term)
         if progress is None:
-            return
+            return False
+        is_news = answer.round > progress.round
         progress.round = max(progress.round, answer.round)
         if answer.rejected:
-            progress.rejected(answer.rejected - 1, answer.match)
-        elif progress.stage is not Stage.SNAPSHOT:
-            progress.acknowledged(answer.match)
-        elif self._feeding.is_done(sender, answer.match):
+            return progress.rejected(answer.rejected - 1, answer.match) or is_news
+        if progress.stage is not Stage.SNAPSHOT:
+            return progress.acknowledged(answer.match) or is_news
+        if self._feeding.is_done(sender, answer.match):
             progress.match = max(progress.match, answer.match)
             progress.probe()
+        return True
 
     def on_wanted(self, sender: str, wanted: SnapshotWanted) -> None:
         """Takes in how much of a snapshot a follower has."""
