@@ -1,6 +1,8 @@
 """What a follower asks of the leader for those who use its log, and how the leader answers."""
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -46,6 +48,16 @@ _FAILURES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question under way."""
+
+    leader: str
+    answer: "asyncio.Future[Any]"
+    is_for_leader: bool
+    """Whether only who leads can answer it. A removal hands leadership over first, and is answered all the same."""
+
+
 class Errands:
     """The questions under way, and the answers to others' questions."""
 
@@ -53,9 +65,10 @@ class Errands:
         self._participant, self._membership = participant, membership
         self._around = participant.member.around
         self._numbers = count(self._around.chance.getrandbits(48))
-        self._asked: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._asked: dict[int, _Asked] = {}
         participant.reception.on_errand = self._take
         participant.on_link = self._link_changed
+        participant.leadership.on_change = self._leader_changed
 
     # --------------------------------------------------------------------------------------- asking
 
@@ -105,7 +118,8 @@ class Errands:
         if not self._around.links.send(leader, message):
             raise NotLeaderError("the leader cannot be reached")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._asked[number] = leader, answer
+        for_leader = not isinstance(message, AskRemove)
+        self._asked[number] = _Asked(leader, answer, for_leader)
         try:
             async with asyncio.timeout(seconds):
                 return await answer
@@ -115,18 +129,20 @@ class Errands:
             del self._asked[number]
 
     def _link_changed(self, peer: str) -> None:
-        if self._around.links.is_connected(peer):
-            return
-        for leader, answer in self._asked.values():
-            if leader == peer and not answer.done():
-                answer.set_exception(
-                    OutcomeUnknownError("the link to the leader broke before it answered")
-                )
+        if not self._around.links.is_connected(peer):
+            gone = [asked for asked in self._asked.values() if asked.leader == peer]
+            _give_up(gone, "the link to the leader broke before it answered")
+
+    def _leader_changed(self) -> None:
+        """One that leads no more may be silent for long while its link still stands."""
+        now = self._participant.member.leader
+        past = [one for one in self._asked.values() if one.is_for_leader and one.leader != now]
+        _give_up(past, "the leader changed before it answered")
 
     def _answered(self, sender: str, number: int, message: Message) -> None:
-        leader, answer = self._asked.get(number, ("", None))
-        if answer is not None and leader == sender and not answer.done():
-            answer.set_result(message)
+        asked = self._asked.get(number)
+        if asked is not None and asked.leader == sender and not asked.answer.done():
+            asked.answer.set_result(message)
 
     # ------------------------------------------------------------------------------------ answering
 
@@ -192,6 +208,12 @@ class Errands:
         kind = next(k for k in type(error).__mro__ if k.__name__ in _FAILURES or k is SwarmdError)
         name = kind.__name__ if kind is not SwarmdError else UnavailableError.__name__
         self._around.links.send(sender, Forwarded(number=number, failure=name, text=error.message))
+
+
+def _give_up(questions: Iterable[_Asked], why: str) -> None:
+    for asked in questions:
+        if not asked.answer.done():
+            asked.answer.set_exception(OutcomeUnknownError(why))
 
 
 def _raise_failure(answer: Forwarded) -> None:

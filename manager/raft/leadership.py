@@ -1,6 +1,7 @@
 """Who leads, as the users of the log see it: a leader counts once it has applied what was committed before it."""
 
 import asyncio
+from collections.abc import Callable
 
 from manager.raft.member import Member
 
@@ -16,6 +17,8 @@ class Leadership:
         """Since when nobody is known to lead; None: somebody is."""
         self.is_handed_over = False
         """While leadership is being handed over nothing is proposed."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Told, before anyone who waits, that another leads, or nobody any more."""
         self._known: str | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -50,6 +53,7 @@ class Leadership:
         self._tell()
 
     def _tell(self) -> None:
+        self.on_change()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConflictError, NoLeaderError, NotFoundError, OutcomeUnknownError
+from manager.raft.errands import ANSWER_SECONDS_MAX
 from manager.raft.messages import SnapshotPart
 from tests.support.raft_cluster import QUICK, WAIT_SECONDS, RaftCluster, RaftMember
 
@@ -104,6 +105,22 @@ async def test_leadership_is_handed_over(three: RaftCluster) -> None:
     await three.until(lambda: follower.log.is_leader)
     await three.propose(leader, b"2")
     assert await three.settled() == [b"1", b"2"]
+
+
+async def test_what_was_asked_of_a_leader_that_fell_silent_is_asked_of_the_next(
+    cluster: RaftCluster,
+) -> None:
+    cluster.settings = replace(QUICK, leader_wait_seconds=ANSWER_SECONDS_MAX - 1)
+    await cluster.grow_to("a", "b", "c")
+    leader, follower = await cluster.leader(), await cluster.follower()
+    silent = leader.peer.member_id
+    cluster.network.loses = lambda sender, to, _: silent in (sender, to)  # the links still stand
+    read = asyncio.ensure_future(follower.log.up_to_date())
+    with pytest.raises(OutcomeUnknownError, match="the leader changed before it answered"):
+        await follower.log.propose(b"1", bytes(16))
+    await asyncio.wait_for(read, WAIT_SECONDS)
+    await follower.log.propose(b"1", bytes(16))
+    assert follower.machine.applied == [b"1"]
 
 
 async def test_one_that_cannot_reach_the_leader_does_not_disturb(three: RaftCluster) -> None:
