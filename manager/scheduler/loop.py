@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Never
 
+from common.apart import apart
 from common.clock import Clock
 from common.errors import ConflictError, NotFoundError, UnavailableError
 from common.model.node import Node
@@ -32,7 +33,7 @@ async def run_scheduler(store: Store, clock: Clock) -> Never:
     """Places tasks as long as this manager leads."""
     while True:
         try:
-            await _follow(store, clock)
+            await apart(_follow(store, clock))
         except* UnavailableError as errors:
             log.warning("the scheduler starts over: %s", errors.exceptions[0])
         await clock.sleep(RETRY_SECONDS)

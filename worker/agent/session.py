@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Never, Protocol, assert_never
 
+from common.apart import apart
 from common.backoff import delays
 from common.clock import Clock
 from common.errors import SwarmdError, UnavailableError
@@ -108,7 +109,7 @@ class SessionKeeper:
             return False
         session = _Session(self, self._needs, self._user, channel)
         try:
-            await session.run()
+            await apart(session.run())
         except* (ChannelClosedError, SessionRefusedError, SequenceGapError) as errors:
             _log.info("the session with the manager ended: %s", errors.exceptions[0])
         finally:
