@@ -265,8 +265,8 @@ def test_a_dead_manager_is_replaced_and_told_when_it_returns() -> None:
         cluster.start(dead)
         wait_for("it to be told", lambda: state(cluster[dead]) == "error")
         error = cluster[dead].engine.get("/info")["Swarm"]["Error"]
-        assert "removed" in error
-        assert "removed" in cluster[dead].ctl("node", "ls", check=False).stderr
+        assert "is not part of this swarm" in error
+        assert "is not part of this swarm" in cluster[dead].ctl("node", "ls", check=False).stderr
         assert "is no part of its swarm any more" in cluster[dead].log.read_text()
         cluster.stop(dead)
         cluster.start(dead)
@@ -277,13 +277,44 @@ def test_a_dead_manager_is_replaced_and_told_when_it_returns() -> None:
         assert len(nodes(alive)) == 4
 
 
+def test_a_demoted_manager_goes_on_as_a_worker_and_no_container_notices(three: Cluster) -> None:
+    create_everywhere(three, three["m1"])
+    demoted = three.leader()
+    rest = three[others(demoted)[0]]
+    before = {name: containers(host) for name, host in three.hosts.items()}
+    rest.ctl("node", "demote", demoted)
+    wait_for("it to be a worker", lambda: standing(rest)[demoted] == "Ready ")
+    assert state(three[demoted]) == "active"
+    three[demoted].stop()
+    three[demoted].start()
+    three.stop(others(demoted)[0])
+    three.start(others(demoted)[0])
+    wait_for("it to follow the leader", lambda: standing(rest)[demoted] == "Ready ")
+    assert {name: containers(host) for name, host in three.hosts.items()} == before
+
+
+def test_a_worker_joins_through_one_manager_and_follows_the_next_leader() -> None:
+    with hosts(*MANAGERS, "w1") as cluster:
+        cluster.form(MANAGERS, ("w1",))
+        create_everywhere(cluster, cluster["m1"])
+        before = containers(cluster["w1"])
+        leader = cluster.leader(MANAGERS)
+        cluster.kill(leader)
+        rest = cluster[others(leader)[0]]
+        cluster.leader(others(leader))
+        wait_for("it to be heard", lambda: standing(rest)["w1"] == "Ready ")
+        assert containers(cluster["w1"]) == before
+        cluster["w1"].ctl("swarm", "leave")
+        assert state(cluster["w1"]) == "inactive"
+
+
 # ------------------------------------------------------------------------------------ disasters
 
 
 @pytest.mark.parametrize("how", ["while it runs", "after a restart"])
 def test_a_new_cluster_is_forced_out_of_the_last_manager(three: Cluster, how: str) -> None:
     create_everywhere(three, three["m1"])
-    before = containers(three["m3"])
+    before, of_m1 = containers(three["m3"]), containers(three["m1"])
     three.kill("m1")
     three.kill("m2")
     last = three["m3"]
@@ -296,8 +327,10 @@ def test_a_new_cluster_is_forced_out_of_the_last_manager(three: Cluster, how: st
     assert containers(last) == before
     last.ctl("service", "update", "--detach", "--label-add", "a=b", "hello")
     three.start("m1")
-    wait_for("a manager of before to be told", lambda: state(three["m1"]) == "error")
-    three["m1"].ctl("swarm", "leave", "--force")
+    wait_for("a manager of before to be a worker", lambda: standing(last)["m1"] == "Ready ")
+    assert containers(three["m1"]) == of_m1
+    assert "Worker nodes can't be used" in three["m1"].ctl("node", "ls", check=False).stderr
+    three["m1"].ctl("swarm", "leave")
     for node in nodes(last).values():
         if "ManagerStatus" not in node:
             last.ctl("node", "rm", "--force", node["ID"])

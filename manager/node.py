@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Never
 
+from common.apart import apart
 from common.backoff import delays
 from common.clock import Clock
-from common.errors import NoLeaderError, UnavailableError
+from common.errors import NoLeaderError, SwarmdError, UnavailableError
 from common.model.node import ManagerStatus, Reachability
 from manager.control.registry import run_loops
 from manager.dispatcher.server import Dispatcher
@@ -26,6 +27,9 @@ from manager.store.store import Store
 LEAD_AGAIN_SECONDS = 0.05
 LEAD_AGAIN_SECONDS_MAX = 2.0
 """Waits before a leader starts its loops again after the log was not available to them."""
+
+HAND_OVER_SECONDS_MAX = 2.0
+"""How long a manager that stops waits for another one to lead."""
 
 log = logging.getLogger("swarmd.manager")
 
@@ -45,8 +49,8 @@ class Manager:
         self._clock, self._chance = clock, chance
         self._leadership = asyncio.Event()
         self._demotion = asyncio.Event()
-        self.removed = asyncio.Event()
-        """Set once this manager has learnt that it was taken out of the log for ever."""
+        self.on_removed: Callable[[], None] = lambda: None
+        """Called once this manager has learnt that it was taken out of the log for ever."""
         replica = Replica()
         self.log = ReplicatedLog(
             Storage.at(directory),
@@ -57,11 +61,11 @@ class Manager:
                 clock=clock,
                 chance=chance,
                 on_leadership=self._leads,
-                on_removed=self.removed.set,
+                on_removed=self._is_removed,
             ),
         )
         self.store = Store(replica, self.log, clock, chance)
-        self.dispatcher = Dispatcher(self.store, clock, chance)
+        self.dispatcher = Dispatcher(self.store, clock, chance, self.addresses)
         self.logs = LogBroker(self.store, self.dispatcher, clock, chance)
 
     def status(self) -> RaftStatus:
@@ -79,6 +83,16 @@ class Manager:
             log.info("this manager leads")
             await self._lead()
             log.warning("this manager no longer leads")
+
+    async def hand_over(self) -> None:
+        """Lets another manager lead, if this one does and it can be done soon: nobody has to notice that it is gone."""
+        if not self.log.is_leader or len(self.status().members) == 1:
+            return
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS_MAX):
+                await self.log.transfer()
+        except (SwarmdError, TimeoutError) as error:
+            log.warning("leadership was not handed over", extra={"reason": error})
 
     # ------------------------------------------------------------------------ how it stands
 
@@ -98,6 +112,10 @@ class Manager:
             raise NoLeaderError
         return leader
 
+    def addresses(self) -> tuple[str, ...]:
+        """``host:port`` of every manager, as far as this one knows."""
+        return tuple(peer.address for peer in self.status().members)
+
     def managers(self) -> Mapping[str, ManagerStatus]:
         """How each member of the raft stands, by node id, as this one sees it now."""
         return managers_of(self.status())
@@ -115,7 +133,7 @@ class Manager:
         waits = delays(LEAD_AGAIN_SECONDS, LEAD_AGAIN_SECONDS_MAX, self._chance)
         while True:
             try:
-                await self._reign()
+                await apart(self._reign())
             except* UnavailableError as errors:
                 log.warning("the leader's work is begun anew", extra={"reason": _first(errors)})
             await self._clock.sleep(next(waits))
@@ -127,6 +145,9 @@ class Manager:
             group.create_task(self.dispatcher.run(store))
             group.create_task(keep_members(store, self.log, self._clock))
         raise AssertionError("they run until they are cancelled")
+
+    def _is_removed(self) -> None:
+        self.on_removed()
 
     def _leads(self, leads: bool) -> None:  # noqa: FBT001 - the log's callback
         (self._leadership if leads else self._demotion).set()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from common.errors import SwarmdError, UnavailableError
 from common.protocol.channel import Channel
+from common.protocol.messages import HeartbeatTaken, Message, SessionOpened, SessionRefused
 from manager.raft.peers import Peer
 
 Dial = Callable[[str], Awaitable[Channel]]
@@ -27,6 +28,41 @@ class KnownLeader(Protocol):
             NoLeaderError: it knows of none.
         """
         ...
+
+
+class Overheard:
+    """A channel to a manager of which somebody else hears, too, what is said about the swarm itself."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        note_managers: Callable[[tuple[str, ...]], None],
+        note_unwanted: Callable[[str], None],
+    ) -> None:
+        """``note_managers`` is told where all managers are, ``note_unwanted`` why this node is no part of the swarm."""
+        self._channel = channel
+        self._note_managers, self._note_unwanted = note_managers, note_unwanted
+
+    async def send(self, message: Message) -> None:
+        """Sends; waits while the other side is behind."""
+        await self._channel.send(message)
+
+    async def receive(self) -> Message:
+        """The next message."""
+        message = await self._channel.receive()
+        match message:
+            case SessionOpened(managers=managers) | HeartbeatTaken(managers=managers):
+                if managers:
+                    self._note_managers(managers)
+            case SessionRefused(reason=reason, is_final=True):
+                self._note_unwanted(reason)
+            case _:
+                pass
+        return message
+
+    def close(self) -> None:
+        """Ends both directions."""
+        self._channel.close()
 
 
 async def by_log(manager: KnownLeader, local: Callable[[], Channel], dial: Dial) -> Channel:

@@ -70,9 +70,9 @@ async def ask(
         raise UnavailableError(f"manager {address} cannot be reached: {_told(error)}") from None
     if status == OK:
         return answer
-    said = _message(answer)
     if status == MISDIRECTED:
-        raise MisdirectedError(said.get("leader", ""))
+        raise MisdirectedError(leader_in(answer))
+    said = _message(answer)
     message = said.get("message", "") or f"manager {address} answers with status {status}"
     if status in _TRY_AGAIN:
         raise UnavailableError(message)
@@ -85,7 +85,12 @@ def _told(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _message(answer: bytes) -> dict[str, str]:
+def leader_in(answer: bytes | str) -> str:
+    """The manager that an answer with status ``MISDIRECTED`` names; "" where it names none."""
+    return _message(answer).get("leader", "")
+
+
+def _message(answer: bytes | str) -> dict[str, str]:
     try:
         found = json.loads(answer)
     except ValueError:

@@ -57,7 +57,7 @@ async def _be_worker(manager: Manager, node_id: str) -> None:
 
 async def _be_taken_out(manager: Manager, member_id: str, clock: Clock) -> None:
     """The leader takes out workers by itself, so that it may be done already."""
-    while not manager.removed.is_set():
+    while not manager.log.is_removed(member_id):
         try:
             await manager.log.remove(member_id)
         except NotFoundError:

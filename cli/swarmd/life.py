@@ -5,22 +5,23 @@ import logging
 import random  # noqa: TID251 - only named as a type
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from cli.swarmd.addresses import with_port
-from cli.swarmd.agent_line import by_log, by_trying
+from cli.swarmd.agent_line import Overheard, by_log, by_trying
+from cli.swarmd.asking import MISDIRECTED, leader_in
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
 from common.clock import Clock
-from common.errors import ForbiddenError, SwarmdError, SystemFailureError
+from common.errors import ForbiddenError, NotLeaderError, SwarmdError, SystemFailureError
 from common.events import EventLog
 from common.pki.files import NodeFiles
 from common.pki.identity import PeerIdentity
 from common.protocol.channel import Channel, local_channel
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
-from common.protocol.upgrade import Door, dial
+from common.protocol.upgrade import Door, UpgradeRefusedError, dial
 from manager.api import tell_swarm_events
 from manager.ca.server import CaServer
 from manager.listener import ClusterListener
@@ -59,8 +60,11 @@ class Life:
             SystemFailureError: they cannot be used.
         """
         self.membership = membership
-        self._around = around
+        self._around, self._places = around, places
         self._client, self._server = _contexts(places.certificates)
+        self.parted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done once this node's manager was taken out of the log ("": it may be a worker), or once a manager that leads
+        has said why this node is no part of the swarm."""
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the log is open and the listener listens; an error when that cannot be."""
         self.manager: Manager | None = None
@@ -69,6 +73,16 @@ class Life:
             self.manager = Manager(
                 places.log, me, partial(self._new_links, me), around.clock, around.chance
             )
+            self.manager.on_removed = partial(self._part, "")
+
+    def other_managers(self) -> tuple[str, ...]:
+        """``host:port`` of the other managers, as this one's log knows them; none where it cannot say."""
+        own = self.membership.cluster_address
+        try:
+            known = self.manager.addresses() if self.manager is not None else ()
+        except NotLeaderError:
+            return ()
+        return tuple(address for address in known if address != own)
 
     async def run(self, start: Start) -> None:
         """Lives until cancelled; containers go on then. ``start`` starts the log, one way or another."""
@@ -92,6 +106,7 @@ class Life:
                 self.started.set_result(None)
                 await self._work(manager, group)
             finally:
+                await manager.hand_over()
                 await manager.log.stop()
 
     async def _work(self, manager: Manager, group: asyncio.TaskGroup) -> None:
@@ -139,11 +154,36 @@ class Life:
 
     async def _connect_worker(self) -> Channel:
         managers = self.membership.managers
-        return await by_trying(managers, self._dial_dispatcher, self._around.chance)
+        return await by_trying(managers, self._dial_leader, self._around.chance)
+
+    async def _dial_leader(self, address: str) -> Channel:
+        """A channel to this manager, or to the one that it says leads."""
+        try:
+            return await self._dial_dispatcher(address)
+        except UpgradeRefusedError as error:
+            leader = leader_in(error.message) if error.status == MISDIRECTED else ""
+            if not leader:
+                raise
+        return await self._dial_dispatcher(leader)
 
     async def _dial_dispatcher(self, address: str) -> Channel:
         door = Door(address=address, path=DISPATCH, protocol=PROTOCOL)
-        return agent_end(await dial(door, self._client, AGENT_END, self._check_manager))
+        stream = await dial(door, self._client, AGENT_END, self._check_manager)
+        return Overheard(agent_end(stream), self._note_managers, self._part)
+
+    def _note_managers(self, managers: tuple[str, ...]) -> None:
+        """Remembers where the managers are, for when the one that leads is gone."""
+        if self.manager is not None or set(managers) == set(self.membership.managers):
+            return
+        self.membership = replace(self.membership, managers=managers)
+        try:
+            self._places.membership.write(self.membership)
+        except SystemFailureError as error:  # known until the next start, at least
+            log.warning("cannot remember the managers", extra={"reason": error})
+
+    def _part(self, reason: str) -> None:
+        if not self.parted.done():
+            self.parted.set_result(reason)
 
     def _check_manager(self, peer: PeerIdentity | None) -> None:
         if peer is None or peer.cluster_id != self.membership.cluster_id:

@@ -23,13 +23,24 @@ class Places:
         Raises:
             SystemFailureError: something could not be removed; the next start or swarm tries again.
         """
-        failures = []
-        for directory in (self.log, self._directory / "certificates"):
-            try:
-                shutil.rmtree(directory)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                failures.append(f"cannot remove {directory}: {error.strerror or error}")
-        if failures:
-            raise SystemFailureError("; ".join(failures))
+        try:
+            self.forget_log()
+        finally:
+            _remove(self._directory / "certificates")
+
+    def forget_log(self) -> None:
+        """Takes away the log of a manager.
+
+        Raises:
+            SystemFailureError: something could not be removed.
+        """
+        _remove(self.log)
+
+
+def _remove(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SystemFailureError(f"cannot remove {directory}: {error.strerror or error}") from error

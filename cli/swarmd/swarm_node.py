@@ -37,7 +37,7 @@ JOINING_GOES_ON = (
     "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. "
     'Use the "docker info" command to see the current swarm status of your node.'
 )
-REMOVED = "this manager was removed from the swarm by the others; leave the swarm to let this node join anew"
+LEAVE = "leave the swarm to let this node join anew"
 
 log = logging.getLogger("swarmd.node")
 
@@ -363,24 +363,25 @@ class SwarmNode:
         self._places.forget()
 
     async def _tend(self, running: _Running) -> None:
-        """Has this manager added, if it is not yet; then waits to be told that it was removed."""
+        """Has this manager added, if it is not yet; then waits to be told that it is one no more."""
         life, manager = running.life, running.life.manager
-        if manager is None:
-            return
         try:
-            if life.membership.is_joining:
+            if manager is not None and life.membership.is_joining:
                 managers = await joining.until_added(
                     self._places.certificates, life.membership, manager.status, self._around
                 )
                 self._note_joined(running, managers)
-            await manager.removed.wait()
         except SwarmdError as error:
             if running.is_awaited:
                 running.joined.set_exception(error)
-                return
-            await self._become_removed(life, str(error))
+            else:
+                await self._become_removed(life, str(error))
+            return
+        reason = await life.parted
+        if reason:
+            await self._become_removed(life, f"{reason}; {LEAVE}")
         else:
-            await self._become_removed(life, REMOVED)
+            await self._become_worker(life)
 
     def _note_joined(self, running: _Running, managers: Sequence[str]) -> None:
         life = running.life
@@ -405,6 +406,24 @@ class SwarmNode:
             await self._stop()
             self._trouble = reason
             self._places.membership.write(replace(life.membership, removed=reason))
+
+    async def _become_worker(self, life: Life) -> None:
+        """Goes on as a worker; should the node be no part of the swarm any more, a manager will say so."""
+        async with self._changing:
+            if self._running is None or self._running.life is not life:
+                return  # it is leaving anyway
+            before, managers = life.membership, life.other_managers()
+            if not managers:
+                managers = before.managers
+            log.warning(
+                "this manager was removed from the replicated log: the node goes on as a worker",
+                extra={"node": before.node_id, "managers": " ".join(managers)},
+            )
+            await self._stop()
+            membership = replace(before, member_id="", is_joining=False, managers=managers)
+            self._places.membership.write(membership)
+            await asyncio.to_thread(self._places.forget_log)
+            self._live(await self._start(membership, ReplicatedLog.start))
 
     # ------------------------------------------------------------------------ leaving it
 

@@ -90,6 +90,8 @@ class SessionOpened:
 
     session_id: str
     heartbeat_period_seconds: float
+    managers: tuple[str, ...] = ()
+    """``host:port`` of every manager, so that the node finds the next leader; empty: not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ class SessionRefused:
     """The answer to ``Register`` of a node that has no place here, or at a manager that does not lead."""
 
     reason: str
+    is_final: bool = False
+    """The node is no part of this swarm and will never be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,8 @@ class HeartbeatTaken:
     """I live too; the next heartbeat is due within this time."""
 
     heartbeat_period_seconds: float
+    managers: tuple[str, ...] = ()
+    """As in ``SessionOpened``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

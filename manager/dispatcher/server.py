@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, Never
 
+from common.apart import apart
 from common.clock import Clock
 from common.errors import NotLeaderError, SwarmdError, UnavailableError
 from common.ids import id_source
@@ -41,8 +42,16 @@ _log = logging.getLogger(__name__)
 class Dispatcher:
     """Serves agents while this manager leads: run ``run`` for as long, and ``serve`` for each channel."""
 
-    def __init__(self, store: Store, clock: Clock, chance: random.Random) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        chance: random.Random,
+        managers: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
+        """``managers`` gives ``host:port`` of every manager, for the agents to know."""
         self._store, self._clock, self._chance = store, clock, chance
+        self.managers = managers
         self._new_id = id_source(chance)
         self._writer = Writer(store)
         self._heartbeats = Heartbeats()
@@ -179,8 +188,8 @@ class Dispatcher:
             return
         refusal = self._refusal(register, node_id)
         if refusal is not None:
-            _log.info("node %s is refused: %s", register.node_id, refusal)
-            await channel.send(SessionRefused(reason=refusal))
+            _log.info("node %s is refused: %s", register.node_id, refusal.reason)
+            await channel.send(refusal)
             return
         session = Session(register.node_id, self._new_id(), channel, self)
         before = self._sessions.get(session.node_id)
@@ -190,7 +199,7 @@ class Dispatcher:
         self.heard(session)
         try:
             await self._writer.write([registration(session.node_id, register.description, address)])
-            await session.run()
+            await apart(session.run())
         except* SwarmdError as errors:
             _log.info("the session of node %s ended: %s", session.node_id, errors.exceptions[0])
         finally:
@@ -215,13 +224,14 @@ class Dispatcher:
         await self._clock.sleep(REGISTER_SECONDS_MAX)
         channel.close()
 
-    def _refusal(self, register: Register, node_id: str) -> str | None:
+    def _refusal(self, register: Register, node_id: str) -> SessionRefused | None:
         if node_id not in ("", register.node_id):
-            return f"the certificate is that of node {node_id}"
+            return SessionRefused(reason=f"the certificate is that of node {node_id}")
         if not self._leads:
-            return "this manager does not lead"
+            return SessionRefused(reason="this manager does not lead")
         if register.node_id not in self._store.state.nodes:
-            return f"node {register.node_id} is not part of this swarm"
+            reason = f"node {register.node_id} is not part of this swarm"
+            return SessionRefused(reason=reason, is_final=True)
         return None
 
     async def _disconnected(self, node_id: str) -> None:

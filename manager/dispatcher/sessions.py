@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Never, Protocol
 
 from common.errors import UnavailableError
@@ -51,6 +51,11 @@ class SessionKeeper(Protocol):
     @property
     def state(self) -> State:
         """The store's tables."""
+        ...
+
+    @property
+    def managers(self) -> Callable[[], tuple[str, ...]]:
+        """Gives ``host:port`` of every manager."""
         ...
 
     def heard(self, session: "Session") -> None:
@@ -129,7 +134,11 @@ class Session:
     async def _tell(self) -> Never:
         period_seconds = self._keeper.next_period_seconds()
         await self._channel.send(
-            SessionOpened(session_id=self.session_id, heartbeat_period_seconds=period_seconds)
+            SessionOpened(
+                session_id=self.session_id,
+                heartbeat_period_seconds=period_seconds,
+                managers=self._keeper.managers(),
+            )
         )
         for assignments in self._everything():
             await self._channel.send(assignments)
@@ -164,7 +173,11 @@ class Session:
         if self._heartbeat_heard:
             self._heartbeat_heard = False
             period_seconds = self._keeper.next_period_seconds()
-            messages.append(HeartbeatTaken(heartbeat_period_seconds=period_seconds))
+            messages.append(
+                HeartbeatTaken(
+                    heartbeat_period_seconds=period_seconds, managers=self._keeper.managers()
+                )
+            )
         return messages
 
     def _post(self, message: FromManager) -> None:

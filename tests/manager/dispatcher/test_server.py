@@ -155,7 +155,8 @@ async def test_a_node_that_registers_is_ready_and_described_when_its_session_ope
 async def test_an_unknown_node_is_refused(world: World) -> None:
     async with world.leading():
         agent = await world.knock("n9")
-        assert await agent.hear() == [SessionRefused(reason="node n9 is not part of this swarm")]
+        refusal = SessionRefused(reason="node n9 is not part of this swarm", is_final=True)
+        assert await agent.hear() == [refusal]
         with pytest.raises(ChannelClosedError):
             await agent.hear()
         assert "n9" not in world.store.state.nodes
