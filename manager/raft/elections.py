@@ -35,6 +35,16 @@ class Elections:
         """Gives a leader the time of a whole election timeout to show itself."""
         self.deadline = self._now() + self._member.election_timeout()
 
+    def _try_again_soon(self) -> None:
+        """Whoever has begun to ask knows that there is no leader: a tie is not worth a whole timeout."""
+        shortest = self._around.settings.election_seconds_min
+        self.deadline = self._now() + self._around.chance.uniform(shortest / 4, shortest)
+
+    def _let_another_try(self) -> None:
+        """Another one has begun to ask: two at once would share the votes."""
+        shortest = self._around.settings.election_seconds_min
+        self.deadline = max(self.deadline, self._now() + shortest / 4)
+
     def heard_leader(self) -> None:
         """The leader of this term spoke."""
         self._heard_at = self._now()
@@ -60,7 +70,7 @@ class Elections:
         member = self._member
         if member.leads or self._now() < self.deadline:
             return
-        self.wait_anew()
+        self._try_again_soon()
         if not self._around.rules.may_campaign(is_member=member.is_member):
             return
         member.follow(member.term, None)
@@ -71,7 +81,7 @@ class Elections:
 
     def stand(self, *, forced: bool = False) -> None:
         """Stands for election in the next term."""
-        self.wait_anew()
+        self._try_again_soon()
         self._member.stand()
         _log.info("standing for election", extra={"term": self._member.term})
         self._ask(self._member.term, pre=False, forced=forced)
@@ -121,6 +131,8 @@ class Elections:
             self._answer(sender, question, granted=False)
             return
         granted = self._would_vote(sender, question)
+        if granted:
+            self._let_another_try()
         if not question.pre and question.term >= member.term:
             if question.term > member.term:
                 member.follow(question.term, None, vote=sender if granted else "")

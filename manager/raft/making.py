@@ -17,9 +17,9 @@ _log = logging.getLogger("swarmd.raft.making")
 def is_due(entries: int, size: int, last_bytes: int, settings: RaftSettings) -> bool:
     """Whether so many entries and bytes since the last snapshot, of ``last_bytes``, are enough for the next.
 
-    While less was written than a tenth of what the next one has to write, it waits for ten times as much.
+    While less was written than a quarter of what the next one has to write, it waits for four times as much.
     """
-    patience = 1 if size * 10 >= last_bytes else 10
+    patience = 1 if size * 4 >= last_bytes else 4
     return entries > 0 and (
         entries >= settings.snapshot_entries * patience
         or size >= settings.snapshot_bytes * patience

@@ -9,10 +9,10 @@ DUE = {
     "a little": (99, 999, 0, False),
     "enough entries": (100, 100, 0, True),
     "enough bytes": (1, 1000, 0, True),
-    "enough entries beside a snapshot that is not much larger": (100, 100, 1000, True),
-    "few bytes beside a large snapshot": (100, 100, 1001, False),
-    "ten times as many entries": (1000, 1, 10**9, True),
-    "ten times as many bytes": (1, 10_000, 10**9, True),
+    "enough entries beside a snapshot that is not much larger": (100, 250, 1000, True),
+    "few bytes beside a large snapshot": (100, 249, 1000, False),
+    "four times as many entries": (400, 1, 10**9, True),
+    "four times as many bytes": (1, 4000, 10**9, True),
 }
 
 
