@@ -80,7 +80,7 @@ async def introduce(request: JoinRequest, address: str, description: NodeDescrip
             )
         return root
 
-    root = await _of_any(request.remote_addrs, get_root)
+    root = await of_any(request.remote_addrs, get_root)
     context = client_context(root)
     key, asked = await asyncio.to_thread(new_request)
     body = {
@@ -97,7 +97,7 @@ async def introduce(request: JoinRequest, address: str, description: NodeDescrip
         return found
 
     try:
-        given = await _of_any(request.remote_addrs, get_certificate)
+        given = await of_any(request.remote_addrs, get_certificate)
         return Introduced(
             node_id=str(given["NodeID"]),
             cluster_id=str(given["ClusterID"]),
@@ -134,7 +134,7 @@ async def until_added(
         if membership.member_id in {peer.member_id for peer in known.members}:
             return [peer.address for peer in known.members]
         try:
-            return await _of_any(membership.managers, be_added)
+            return await of_any(membership.managers, be_added)
         except (UnavailableError, ValueError, KeyError, TypeError) as error:
             log.info("not added to the managers yet", extra={"reason": error})
         await around.clock.sleep(next(waits))
@@ -149,7 +149,7 @@ async def take_back(files: NodeFiles, membership: Membership) -> None:
             body = {"MemberID": membership.member_id}
             await ask(manager, "/raft/leave", context, body, seconds_max=ASK_SECONDS_MAX)
 
-        await _of_any(membership.managers, forget)
+        await of_any(membership.managers, forget)
     except (SwarmdError, OSError) as error:
         log.warning(
             "the managers still list this node, which has not joined",
@@ -157,7 +157,7 @@ async def take_back(files: NodeFiles, membership: Membership) -> None:
         )
 
 
-async def _of_any(managers: Sequence[str], question: Callable[[str], Awaitable[T]]) -> T:
+async def of_any(managers: Sequence[str], question: Callable[[str], Awaitable[T]]) -> T:
     """The answer of the first manager that has one; one that does not lead says whom to ask.
 
     Raises:

@@ -1,0 +1,59 @@
+import pytest
+
+from cli.swarmd.asking import MisdirectedError, RefusedError
+from cli.swarmd.joining import of_any
+from common.errors import ForbiddenError, InvalidInputError, SwarmdError, UnavailableError
+
+DOWN = UnavailableError("cannot be reached")
+Answers = dict[str, str | SwarmdError]
+
+ANSWERED: dict[str, tuple[Answers, str, list[str]]] = {
+    "the first answers": ({"a": "yes", "b": "no"}, "yes", ["a"]),
+    "the first is down": ({"a": DOWN, "b": "yes"}, "yes", ["a", "b"]),
+    "another one leads": ({"a": MisdirectedError("c"), "c": "yes"}, "yes", ["a", "c"]),
+    "nobody is known to lead there": ({"a": MisdirectedError(""), "b": "yes"}, "yes", ["a", "b"]),
+    "who is said to lead is down": (
+        {"a": MisdirectedError("c"), "c": DOWN, "b": "yes"},
+        "yes",
+        ["a", "c", "b"],
+    ),
+}
+
+
+class Managers:
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def ask(self, manager: str) -> str:
+        self.asked.append(manager)
+        answer = self.answers[manager]
+        if isinstance(answer, SwarmdError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(("answers", "expected", "asked"), ANSWERED.values(), ids=ANSWERED)
+async def test_asks_until_one_answers(answers: Answers, expected: str, asked: list[str]) -> None:
+    managers = Managers(answers)
+    known = [name for name in answers if name != "c"]
+    assert await of_any(known, managers.ask) == expected
+    assert managers.asked == asked
+
+
+REFUSED: dict[str, tuple[Answers, type[SwarmdError], str]] = {
+    "none can be reached": ({"a": DOWN}, UnavailableError, "could not reach any manager"),
+    "the token is wrong": ({"a": RefusedError(403, "no")}, ForbiddenError, "no"),
+    "the request is wrong": ({"a": RefusedError(400, "what")}, InvalidInputError, "what"),
+    "managers send each other in a circle": (
+        {"a": MisdirectedError("a")},
+        UnavailableError,
+        "could not reach any manager",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answers", "kind", "message"), REFUSED.values(), ids=REFUSED)
+async def test_gives_up(answers: Answers, kind: type[SwarmdError], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        await of_any(list(answers), Managers(answers).ask)
