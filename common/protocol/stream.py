@@ -75,7 +75,7 @@ class FramedStream(asyncio.BufferedProtocol):
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
         self._is_full = self._is_flush_due = self._is_reading_paused = False
-        self._is_closing = False
+        self._is_closing = self._is_told_to_close = False
         self._heard = self._spoke = True
         self._silent_ticks = self._stuck_ticks = 0
         self._tick: asyncio.TimerHandle | None = None
@@ -122,7 +122,10 @@ class FramedStream(asyncio.BufferedProtocol):
             self._on_end.append(ended)
 
     def send(self, frame: bytes) -> bool:
-        """Has a frame go out with all others of this turn of the loop; False: it is gone, or too much waits.
+        """Sends a frame; False: it is gone, or too much waits.
+
+        The first frame of a turn of the loop goes out at once, before whatever else the turn begins (a thread that
+        writes to a disk competes with TLS for the interpreter); all others of the turn go out together at its end.
 
         Raises:
             ValueError: the frame is empty: our own mistake.
@@ -140,6 +143,7 @@ class FramedStream(asyncio.BufferedProtocol):
         if not self._is_flush_due and not self._is_full:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
+            self._write()
         return True
 
     def pause_reading(self) -> None:
@@ -161,8 +165,7 @@ class FramedStream(asyncio.BufferedProtocol):
         self._is_closing = True
         self._why = self._why or "closed"
         self._loop.call_later(CLOSE_SECONDS, self.abort, "closed")
-        if not self._out:
-            self._transport.close()
+        self._close_when_empty()
 
     def abort(self, why: str) -> None:
         """Ends the stream at once."""
@@ -259,8 +262,22 @@ class FramedStream(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._transport is None or not self._out:
+        if self._transport is None:
             return
+        if self._out:
+            self._write()
+        self._close_when_empty()
+        if self._on_room is not None:
+            self._on_room()
+
+    def _close_when_empty(self) -> None:
+        if self._is_closing and not self._out and not self._is_told_to_close:
+            self._is_told_to_close = True
+            if self._transport is not None:
+                self._transport.close()
+
+    def _write(self) -> None:
+        assert self._transport is not None, "the callers have looked"  # noqa: S101 - our own mistake
         self._spoke = True
         while self._out and not self._is_full:
             parts, size = [], 0
@@ -269,10 +286,6 @@ class FramedStream(asyncio.BufferedProtocol):
                 size += len(parts[-1])
             self._out_bytes -= size
             self._transport.write(b"".join(parts))
-        if self._is_closing and not self._out:
-            self._transport.close()
-        if self._on_room is not None:
-            self._on_room()
 
     def _on_tick(self) -> None:
         """Says that we live if nothing else did; ends the stream when the other side does not say it, either."""

@@ -26,6 +26,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.reads = True
+        self.closes = 0
         self.ended = ""
         self.after_write: Callable[[], None] = lambda: None
 
@@ -48,6 +49,7 @@ class FakeTransport(asyncio.Transport):
 
     @override
     def close(self) -> None:
+        self.closes += 1
         self.ended = self.ended or "closed"
 
     @override
@@ -96,12 +98,12 @@ async def end() -> End:
     return made
 
 
-async def test_all_frames_of_a_turn_go_out_at_once(end: End) -> None:
-    assert end.stream.send(b"one")
-    assert end.stream.send(b"two")
-    assert end.transport.written == []
+async def test_a_frame_goes_out_at_once_and_all_others_of_its_turn_together(end: End) -> None:
+    for frame in (b"one", b"two", b"three"):
+        assert end.stream.send(frame)
+    assert end.transport.written == [framed(b"one")]
     await turn()
-    assert end.transport.written == [framed(b"one") + framed(b"two")]
+    assert end.transport.written == [framed(b"one"), framed(b"two") + framed(b"three")]
 
 
 async def test_what_comes_before_there_is_a_user_waits() -> None:
@@ -207,6 +209,15 @@ async def test_closing_waits_for_what_was_sent(end: End) -> None:
     end.stream.resume_writing()
     assert end.transport.written == [framed(b"last")]
     assert end.transport.ended == "closed"
+
+
+async def test_a_transport_is_told_to_close_once(end: End) -> None:
+    """Asyncio's forgets what it carries when it is told again."""
+    end.stream.send(b"last")
+    end.stream.close()
+    end.stream.close()
+    await turn()
+    assert end.transport.closes == 1
 
 
 async def test_the_end_is_told_once_and_to_whoever_asks_later(end: End) -> None:
