@@ -152,8 +152,8 @@ class Participant:
                 return
         self.reads.begin_round()
         self.replication.commit_what_is_agreed()
-        self._write_what_is_queued()
         self.replication.feed_all()
+        self._write_what_is_queued()  # behind: the thread competes with what is sent for the interpreter
         self.reads.answer_what_is_sure()
 
     def _notice_lateness(self) -> None:
