@@ -62,6 +62,11 @@ class Cluster:
         """The host of that name."""
         return self.hosts[name]
 
+    @property
+    def running(self) -> dict[str, Host]:
+        """The hosts on which a swarmd runs."""
+        return {name: host for name, host in self.hosts.items() if host.process is not None}
+
     # ------------------------------------------------------------------------------- life
 
     def make(self) -> None:

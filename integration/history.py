@@ -28,6 +28,8 @@ class Recorder:
         self.path = path
         self._file = path.open("w", encoding="utf-8")
         self._numbers = itertools.count()
+        self.writes: list[tuple[float, float]] = []
+        """When acknowledged writes were called and when they returned, the latest last."""
 
     def __enter__(self) -> Self:
         """Nothing more: the file is open."""
@@ -47,25 +49,28 @@ class Recorder:
         number = next(self._numbers)
         kind = action.__name__ if isinstance(action, type) else type(action).__name__
         values = {} if isinstance(action, type) else asdict(action)
-        self.write({"call": number, "client": client, "key": key, "kind": kind, **values})
-        return Pending(self, number)
+        now = self.add({"call": number, "client": client, "key": key, "kind": kind, **values})
+        return Pending(self, number, None if isinstance(action, type) else now)
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Adds a line, and the moment."""
-        json.dump({"at": time.monotonic(), **line}, self._file, separators=(",", ":"))
-        self._file.write("\n")
+    def add(self, line: dict[str, Any]) -> float:
+        """Adds a line; gives the moment that stands in it."""
+        now = time.monotonic()
+        self._file.write(json.dumps({"at": now, **line}, separators=(",", ":")) + "\n")
         self._file.flush()
+        return now
 
 
 class Pending:
     """An operation that has begun. Exactly one of its methods is to be called; none means unknown, too."""
 
-    def __init__(self, recorder: Recorder, number: int) -> None:
-        self._recorder, self._number = recorder, number
+    def __init__(self, recorder: Recorder, number: int, write_called: float | None) -> None:
+        self._recorder, self._number, self._write_called = recorder, number, write_called
 
     def done(self, **seen: Any) -> None:
         """It happened; of a read, ``value`` is what it saw."""
-        self._end("done", **seen)
+        now = self._end("done", **seen)
+        if self._write_called is not None:
+            self._recorder.writes.append((self._write_called, now))
 
     def unknown(self, why: str) -> None:
         """It may have happened, or may still happen."""
@@ -75,8 +80,8 @@ class Pending:
         """It did not happen and never will."""
         self._end("nothing", why=why)
 
-    def _end(self, outcome: str, **more: Any) -> None:
-        self._recorder.write({"end": self._number, "outcome": outcome, **more})
+    def _end(self, outcome: str, **more: Any) -> float:
+        return self._recorder.add({"end": self._number, "outcome": outcome, **more})
 
 
 def read_history(path: Path) -> list[Operation]:

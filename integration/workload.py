@@ -10,8 +10,10 @@ never made. Everything else that is no success may have been done, and is kept a
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +22,22 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from typing_extensions import override
 
+from cli.swarmctl.client import ApiError
 from integration.history import Pending, Recorder, acknowledged, read_history
-from integration.host import Host
+from integration.host import Host, wait_for
 from integration.linearizability import Operation, Read, Swap, check
 
+HISTORIES = Path(tempfile.gettempdir()) / "swarmd-histories"
+"""Where tests keep their histories; one of an earlier run is written over."""
 LABEL = "value"
 NOTHING_WRITTEN = "0"
 NO_LEADER = "The swarm does not have a leader"
 OUT_OF_SEQUENCE = "update out of sequence"
-ANSWER_SECONDS_MAX = 20.0
+ANSWER_SECONDS_MAX = 4.0
 PAUSE_AFTER_FAILURE_SECONDS = 0.05
+POLL_SECONDS = 0.01
 OUT_OF_SERVICE = (aiohttp.ClientConnectorError, FileNotFoundError, ConnectionRefusedError)
 """There was nobody to send a request to."""
 
@@ -44,6 +51,8 @@ class Settings:
     """How many of the reads are followed by a write."""
     pause_seconds: float = 0.01
     """Between two operations of a client, so that what is tested gets the processor."""
+    padding_bytes: int = 0
+    """How much more goes into each write."""
 
 
 class Registers:
@@ -114,7 +123,8 @@ class _Client:
             if seen is None:
                 await asyncio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
             elif self._chance.random() < settings.writes_share:
-                await self._swap(self._chance.choice(self._managers), key, seen)
+                padding = "x" * settings.padding_bytes
+                await self._swap(self._chance.choice(self._managers), key, seen, padding)
             await asyncio.sleep(settings.pause_seconds)
 
     async def _read(self, manager: Manager, key: str) -> dict[str, Any] | None:
@@ -130,15 +140,14 @@ class _Client:
         pending.done(value=value_of(seen))
         return dict(seen)
 
-    async def _swap(self, manager: Manager, key: str, seen: dict[str, Any]) -> None:
+    async def _swap(self, manager: Manager, key: str, seen: dict[str, Any], padding: str) -> None:
         self._written += 1
         before = value_of(seen)
         count = int(before.partition(" ")[0])
-        spec = seen["Spec"] | {"Labels": {LABEL: f"{count + 1} {self._name}-{self._written}"}}
+        after = f"{count + 1} {self._name}-{self._written}"
+        spec = seen["Spec"] | {"Labels": {LABEL: after, "padding": padding}}
         path = f"/services/{seen['ID']}/update?version={seen['Version']['Index']}"
-        pending = self._recorder.begin(
-            self._name, key, Swap(expected=before, value=spec["Labels"][LABEL])
-        )
+        pending = self._recorder.begin(self._name, key, Swap(expected=before, value=after))
         try:
             status, answer = await manager.ask("POST", path, spec)
         except OUT_OF_SERVICE as error:
@@ -163,18 +172,34 @@ def value_of(service: Mapping[str, Any]) -> str:
     return str(service["Spec"]["Labels"][LABEL])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was in a history that is as it should be."""
+
+    writes: int
+    """Acknowledged."""
+    unknown: int
+    reads: int
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.writes} writes acknowledged, {self.unknown} unknown, {self.reads} reads"
+
+
 class Workload:
     """Clients in a thread of their own, for as long as ``running`` lasts; then what became of it."""
 
     def __init__(self, hosts: Mapping[str, Host], registers: Registers, path: Path) -> None:
         self._sockets = {name: host.socket for name, host in hosts.items()}
-        self._registers, self.path = registers, path
+        self.registers, self.path = registers, path
+        self._writes: list[tuple[float, float]] = []
 
     @contextlib.contextmanager
     def running(self, seed: int, settings: Settings | None = None) -> Iterator[None]:
         """The clients are at work; the file grows."""
         over = threading.Event()
         with Recorder(self.path) as recorder:
+            self._writes = recorder.writes
             failures: list[BaseException] = []
 
             def run() -> None:
@@ -202,7 +227,7 @@ class Workload:
                 for number in range(settings.clients):
                     chance = random.Random(f"{seed} {number}")
                     name = f"{seed}.{number}"
-                    client = _Client(name, managers, self._registers, recorder, chance)
+                    client = _Client(name, managers, self.registers, recorder, chance)
                     group.create_task(client.run(settings, over.is_set))
         finally:
             for manager in managers:
@@ -214,31 +239,46 @@ class Workload:
         """Waits until a write is acknowledged that was begun after a moment; gives how long after it that was."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            for one in acknowledged(read_history(self.path)):
-                if one.called >= moment and one.returned is not None:
-                    return one.returned - moment
-            time.sleep(0.05)
+            for called, returned in list(self._writes):
+                if called >= moment:
+                    return returned - moment
+            time.sleep(POLL_SECONDS)
         raise AssertionError(f"no write was acknowledged within {seconds} s; see {self.path}")
 
-    def verify(self, hosts: Mapping[str, Host], initial: Mapping[str, str] | None = None) -> str:
-        """Reads every register on every host, and holds all against the history; gives a line about it.
+    def verify(
+        self, hosts: Mapping[str, Host], initial: Mapping[str, str] | None = None
+    ) -> "Found":
+        """Reads every register on every host, and holds all against the history.
 
-        ``initial``: what the registers held before, when they were not new. Afterwards it is what they hold.
+        ``initial``: what the registers held before, when they were not new.
         """
         history = read_history(self.path)
         finals = self._final_reads(hosts)
-        for key in self._registers.ids:
+        for key in self.registers.ids:
             before = NOTHING_WRITTEN if initial is None else initial[key]
             ours = [one for one in (*history, *finals) if one.key == key]
             self._verify_register(key, before, ours)
         done = acknowledged(history)
         unknown = sum(one.returned is None for one in history)
         reads = len(history) - len(done) - unknown
-        return f"{len(done)} writes acknowledged, {unknown} unknown, {reads} reads"
+        return Found(writes=len(done), unknown=unknown, reads=reads)
+
+    def until_all_answer(self, hosts: Mapping[str, Host]) -> None:
+        """Waits until each manager can say for sure what every register holds."""
+
+        def answers(host: Host) -> bool:
+            try:
+                self.held(host)
+            except ApiError:
+                return False
+            return True
+
+        for name, host in hosts.items():
+            wait_for(f"{name} to answer for sure", functools.partial(answers, host))
 
     def held(self, host: Host) -> dict[str, str]:
         """What the registers hold."""
-        services = {key: host.engine.get(f"/services/{id_}") for key, id_ in self._registers.ids.items()}  # fmt: skip
+        services = {key: host.engine.get(f"/services/{id_}") for key, id_ in self.registers.ids.items()}  # fmt: skip
         return {key: value_of(service) for key, service in services.items()}
 
     def _final_reads(self, hosts: Mapping[str, Host]) -> list[Operation]:
