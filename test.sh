@@ -13,7 +13,8 @@ usage() {
     cat <<END
 usage: ./test.sh [all | lint | unit | integration [PYTEST ARGS…]]
        ./test.sh bench [NAME…] [--json FILE]      measures; the figures never make it fail
-       ./test.sh chaos [--rounds N] [--seed S]    long runs: the simulated cluster, and kill -9 of the real one
+       ./test.sh chaos [--rounds N] [--seed S] [--only PART]
+                                                  long runs: simulation, kill -9 of a host, faults among managers
 
   all (the default) is lint, unit and integration. Integration, bench and chaos need root: they make network
   namespaces, mounts and cgroups of their own, and clean up after themselves. The test of ./quickstart.sh acts on

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from integration.chaos_managers import kill_managers_for_real
 from integration.host import REPOSITORY, Host, wait_for
 
 SEEDS_PER_ROUND = 20
@@ -35,16 +36,21 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=None, help="repeat the choices of an earlier run"
     )
+    parser.add_argument(
+        "--only", choices=tuple(PARTS), help="one of the parts (default: one after the other)"
+    )
     given = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     print(f"chaos: {given.rounds} rounds, seed {seed} (repeat with --seed {seed})", flush=True)
-    simulate(seed, given.rounds * SEEDS_PER_ROUND)
-    kill_for_real(random.Random(seed), given.rounds)
+    for name, part in PARTS.items():
+        if given.only in (None, name):
+            part(seed, given.rounds)
     print("chaos: nothing broke", flush=True)
 
 
-def simulate(seed: int, count: int) -> None:
+def simulate(seed: int, rounds: int) -> None:
     """The whole cluster in one process and virtual time, a seed a run."""
+    count = rounds * SEEDS_PER_ROUND
     print(f"==> simulation: seeds {seed} to {seed + count - 1}", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "tests/simulation"],
@@ -56,7 +62,7 @@ def simulate(seed: int, count: int) -> None:
         sys.exit(1)
 
 
-def kill_for_real(chance: random.Random, rounds: int) -> None:
+def kill_for_real(seed: int, rounds: int) -> None:
     """A real host, whose swarmd and containers are killed again and again."""
     host = Host(f"swarmd-c{os.getpid()}", Path(tempfile.mkdtemp(prefix="swarmd-chaos-")))
     try:
@@ -64,7 +70,7 @@ def kill_for_real(chance: random.Random, rounds: int) -> None:
         host.start()
         host.init()
         host.import_hello("1", "2")
-        chaos = RealChaos(host, chance)
+        chaos = RealChaos(host, random.Random(seed))
         for number in range(1, rounds + 1):
             print(f"==> round {number}: {chaos.round()}", flush=True)
     except BaseException:
@@ -172,6 +178,8 @@ class RealChaos:
     def _containers(self) -> list[str]:
         return self._host.ctl("container", "ls", "-q").stdout.split()
 
+
+PARTS = {"simulation": simulate, "host": kill_for_real, "managers": kill_managers_for_real}
 
 if __name__ == "__main__":
     main()
