@@ -14,6 +14,7 @@ from manager.store.changes import Update
 LEAVE_SECONDS_MAX = 15.0
 """The others are waited for so long; then it leaves without them."""
 ATTEMPTS_MAX = 5
+REMOVALS_MAX = 50
 AGAIN_SECONDS = 0.1
 
 log = logging.getLogger("swarmd.node")
@@ -57,12 +58,18 @@ async def _be_worker(manager: Manager, node_id: str) -> None:
 
 async def _be_taken_out(manager: Manager, member_id: str, clock: Clock) -> None:
     """The leader takes out workers by itself, so that it may be done already."""
-    while not manager.log.is_removed(member_id):
+    for attempt in range(1, REMOVALS_MAX + 1):
+        if manager.log.is_removed(member_id):
+            return
         try:
             await manager.log.remove(member_id)
         except NotFoundError:
             return
-        except ConflictError:  # another change of the members is under way
-            await clock.sleep(AGAIN_SECONDS)
+        except (
+            ConflictError
+        ):  # another change of the members is under way, or too few of them are there
+            if attempt == REMOVALS_MAX:
+                raise
         else:
             return
+        await clock.sleep(AGAIN_SECONDS)
