@@ -62,7 +62,7 @@ class Clients:
             for _ in range(size):
                 group.create_task(self.write())
 
-    async def write(self, through: "Host | None" = None) -> bool:
+    async def write(self, through: "Host | None" = None, tries: int = TRIES_MAX) -> bool:
         """One write, with its retries, through any member or a given one; whether it was acknowledged."""
         self._made += 1
         number = self._made
@@ -70,7 +70,7 @@ class Clients:
         entry = self._entry(f"value{number}")
         witness = self.world.invariants.witness
         begun = witness.begin(f"write {number}")
-        for attempt in range(TRIES_MAX):
+        for attempt in range(tries):
             self.counts.retries += attempt > 0
             host = through or self._some_host()
             if host is None or host.log is None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from manager.raft.messages import Appended, Message, Vote
+from manager.raft.messages import Appended, AskVote, Message, Vote
 from tests.simulation.raft.world import Host, World
 
 
@@ -36,9 +36,15 @@ class Storm:
     """How likely it is that whoever gives a vote loses power with it. A likelihood, not a weight."""
     after_acknowledgement: float = 0.001
     """The same for who acknowledges entries."""
+    busybody: float = 0.0
+    """How likely it is that somebody who is no member gives its vote, too."""
+    chaos_max: float = 0.1
+    """How many messages may be lost, doubled or overtaken."""
 
 
 CALM = Storm(every_seconds=1000.0, after_vote=0.0, after_acknowledgement=0.0)
+STRANGER = "5" * 16
+"""Who is no member of anything."""
 DELAYS_SECONDS = (0.0005, 0.002, 0.01, 0.04)
 
 
@@ -93,6 +99,11 @@ class Faults:
 
     def _sent(self, source: str, message: Message) -> None:
         """Right after a promise is the worst moment to forget it."""
+        if self.is_over:
+            return
+        if isinstance(message, AskVote) and self._chance.random() < self._storm.busybody:
+            vote = Vote(term=message.term, granted=True, pre=message.pre)
+            self._world.network.whisper(STRANGER, source, vote)
         match message:
             case Vote(granted=True, pre=False):
                 likely = self._storm.after_vote
@@ -100,7 +111,7 @@ class Faults:
                 likely = self._storm.after_acknowledgement
             case _:
                 return
-        if likely and not self.is_over and self._chance.random() < likely:
+        if likely and self._chance.random() < likely:
             host = self._world.host_of(source)
             now = self._world.loop.time()
             self._world.loop.at(now, self._down, host)
@@ -179,7 +190,7 @@ class Faults:
         weather = self._world.network.weather
         weather.delay_seconds = self._chance.choice(DELAYS_SECONDS)
         weather.ghosts = self._chance.choice((0.0, 0.3, 1.0))
-        weather.chaos = self._chance.choice((0.0, 0.0, 0.02, 0.1))
+        weather.chaos = self._chance.choice((0.0, 0.0, 0.02, self._storm.chaos_max))
         self._world.trace(f"{weather}")
 
     # --------------------------------------------------------------------------------------- disks

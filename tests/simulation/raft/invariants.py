@@ -34,6 +34,10 @@ class Invariants:
     leaders: dict[int, str] = field(default_factory=dict)
     votes: dict[tuple[str, int], str] = field(default_factory=dict)
     applied: dict[int, AppliedEntry] = field(default_factory=dict)
+    follows: dict[int, int] = field(default_factory=dict)
+    """Which entry was applied before: the entries of all members are the same, and none is skipped."""
+    frontier: int = 0
+    """The last entry that any member has applied: the next one comes behind it, whoever applies it."""
     took_effect: dict[bytes, int] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
     last_applied: dict[str, int] = field(default_factory=dict)
@@ -41,6 +45,8 @@ class Invariants:
     witness: Witness = field(default_factory=Witness)
     changes: dict[tuple[str, int], int] = field(default_factory=dict)
     """The last change of the members that a leader sent in a term."""
+    first_of_term: dict[int, int] = field(default_factory=dict)
+    """The first entry that the leader of a term sent of it: its no-op."""
     highest_term: int = 0
 
     def wrong(self, what: str) -> None:
@@ -75,7 +81,9 @@ class Invariants:
     def _was_elected(self, member: str, term: int) -> None:
         members = self.members_of(member)
         voters = {one for one in members if self.votes.get((one, term)) == member}
-        if not is_majority(voters | {member}, members):
+        if members and member not in members:
+            self.wrong(f"{member} leads in term {term}, and is no member")
+        elif not is_majority(voters | {member}, members):
             self.wrong(f"{member} leads in term {term}, elected by {sorted(voters)} of {members}")
 
     def _votes(self, voter: str, term: int, candidate: str) -> None:
@@ -84,18 +92,22 @@ class Invariants:
             self.wrong(f"{voter} voted twice in term {term}: for {before} and for {candidate}")
 
     def _changes_one_by_one(self, leader: str, message: Append) -> None:
-        """A leader has no second change in its log while the first one is not committed."""
-        before = self.changes.get((leader, message.term), 0)
-        for command, index, term in message.entries:
+        """A leader adds a change only when the one before, and an entry of its own term, are committed."""
+        term = message.term
+        before = self.changes.get((leader, term), 0)
+        for command, index, entry_term in message.entries:
+            if entry_term == term:
+                self.first_of_term.setdefault(term, index)
             if command[0] != CommandKind.MEMBERSHIP or index <= before:
                 continue
-            if term == message.term and message.commit < before:
+            first = self.first_of_term.get(term, index)
+            if entry_term == term and message.commit < max(before, first):
                 self.wrong(
-                    f"{leader} changes the members at entry {index}, "
-                    f"while the change at entry {before} is not committed"
+                    f"{leader} changes the members at entry {index}, and has committed {message.commit} only: "
+                    f"the change before is entry {before}, and its term began with entry {first}"
                 )
             before = index
-        self.changes[leader, message.term] = before
+        self.changes[leader, term] = before
 
     # -------------------------------------------------------------------------------------- states
 
@@ -107,6 +119,10 @@ class Invariants:
         if index <= before:
             self.wrong(f"{member} applied entry {index} after entry {before}")
         self.last_applied[member] = index
+        expected = self.follows.setdefault(index, self.frontier)
+        self.frontier = max(self.frontier, index)
+        if expected != before:
+            self.wrong(f"{member} applied entry {index} after entry {before}, not after {expected}")
         ours = AppliedEntry(request_id, entry, answer, is_new, member)
         first = self.applied.setdefault(index, ours)
         if (first.request_id, first.entry) != (request_id, entry):

@@ -1,21 +1,24 @@
 """Every safety rule, switched off: what the simulation must notice.
 
-A mutant is a member with one rule broken. ``MUTANTS`` says with which profile and seed it is caught; those were found
-to be the cheapest. README.md has the table for people. ``python -m tests.simulation.raft.hunt`` finds them anew.
+A mutant is a member with one rule broken. Most are caught by a script (``scenarios.py``), some by the first seeds of a
+profile. README.md has the table for people. ``python -m tests.simulation.raft.hunt`` tells which seeds catch which.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from typing_extensions import override
 
+from common.errors import NotLeaderError
 from manager.raft import elections
 from manager.raft.configuration import Configuration, Configurations
 from manager.raft.journal import Journal
 from manager.raft.making import Making
 from manager.raft.member import Member
+from manager.raft.membership import Membership
 from manager.raft.quorum import majority_of
 from manager.raft.rules import LogEnd, Rules
 from tests.simulation.raft.registers import Registers
@@ -118,10 +121,6 @@ class NoPreVote(Rules):
         return False
 
 
-class NoPreVoteNoStickiness(NoStickiness, NoPreVote):
-    pass
-
-
 class JoinerCampaigns(Rules):
     @override
     def may_campaign(self, *, is_member: bool) -> bool:
@@ -182,6 +181,13 @@ def duplicate_votes_count(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def strangers_votes_count(patch: pytest.MonkeyPatch) -> None:
+    """Whoever votes is counted."""
+    patch.setattr(
+        elections, "is_majority", lambda votes, voters: len(votes) >= majority_of(len(voters))
+    )
+
+
 def configuration_only_when_committed(patch: pytest.MonkeyPatch) -> None:
     """A change of the members counts once it is committed, not once it is in the log."""
     patch.setattr(Member, "voters", property(lambda self: self.configurations.at(self.commit).ids))
@@ -193,6 +199,18 @@ def configuration_only_when_committed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         Member, "is_member", property(lambda self: self.around.me.member_id in self.voters)
     )
+
+
+def changes_before_own_term(patch: pytest.MonkeyPatch) -> None:
+    """A leader takes a change as soon as it is elected."""
+
+    @contextmanager
+    def one_change(self: Membership) -> Iterator[None]:
+        if not self._member.leads:
+            raise NotLeaderError("not the leader")
+        yield
+
+    patch.setattr(Membership, "_one_change", one_change)
 
 
 def change_stays_after_cut(patch: pytest.MonkeyPatch) -> None:
@@ -221,64 +239,209 @@ def compacts_before_the_snapshot_is_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Making, "_make", make)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One rule switched off, and how it is caught."""
+    """One rule switched off, and who catches it: a scenario, or one of the first seeds of a profile."""
 
     name: str
-    mutation: Mutation = field(default_factory=Mutation)
+    rules: Rules = field(default_factory=Rules)
+    machine: type[Registers] = Registers
+    syncs: bool = True
+    syncs_names: bool = True
     patch: Callable[[pytest.MonkeyPatch], None] = lambda _patch: None
-    profile: str = "mixed"
-    seed: int = 0
-    says: str = ""
-    """What the simulation says."""
+    scenario: str = ""
+    profile: str = ""
+    seeds: int = 12
+    says: str
+    """What is said of it: a regular expression."""
+
+    @property
+    def mutation(self) -> Mutation:
+        """What is changed in the world."""
+        return Mutation(self.rules, self.machine, self.syncs, self.syncs_names)
 
 
-def by_rules(name: str, rules: Rules, profile: str, seed: int, says: str) -> Mutant:
-    """A mutant that decides otherwise."""
-    return Mutant(name, Mutation(rules=rules), profile=profile, seed=seed, says=says)
-
+_LOST = "applied entry .* after entry|a leader contradicts entry"
 
 MUTANTS = (
-    Mutant("no fdatasync", Mutation(syncs=False)),
-    Mutant("no directory fsync", Mutation(syncs_names=False)),
-    Mutant("vote not synced", patch=vote_not_synced),
-    by_rules("acknowledge before fsync", AcknowledgeBeforeSync(), "power", 0, ""),
-    by_rules("leader counts itself before fsync", LeaderCountsItselfBeforeSync(), "power", 0, ""),
-    by_rules("old acknowledgements count", OldAcknowledgementsCount(), "network", 0, ""),
-    by_rules("strangers' votes count", StrangersVotesCount(), "membership", 0, ""),
-    by_rules("old votes count", OldVotesCount(), "network", 0, ""),
-    Mutant("duplicate votes count", patch=duplicate_votes_count),
-    by_rules("votes twice", VotesTwice(), "mixed", 0, ""),
-    by_rules("votes for who knows less", VotesForWhoKnowsLess(), "mixed", 0, ""),
-    by_rules("commits old terms by counting", CommitsOldTermsByCounting(), "mixed", 0, ""),
-    by_rules("cuts without conflict", CutsWithoutConflict(), "mixed", 0, ""),
-    by_rules("cuts what is committed", CutsWhatIsCommitted(), "mixed", 0, ""),
-    Mutant("configuration only when committed", patch=configuration_only_when_committed),
-    Mutant("change stays after its entry is cut", patch=change_stays_after_cut),
-    by_rules("changes at once", ChangesAtOnce(), "membership", 0, ""),
-    by_rules(
-        "changes before its own term is committed",
-        ChangesBeforeOwnTermIsCommitted(),
-        "membership",
-        0,
-        "",
-    ),
-    by_rules("removed id returns", RemovedReturns(), "membership", 0, ""),
-    by_rules("leads without a majority", LeadsWithoutMajority(), "network", 0, ""),
-    by_rules("no stickiness", NoStickiness(), "network", 0, ""),
-    by_rules("no pre-vote", NoPreVote(), "network", 0, ""),
-    by_rules("neither pre-vote nor stickiness", NoPreVoteNoStickiness(), "network", 0, ""),
-    by_rules("joiner campaigns", JoinerCampaigns(), "membership", 0, ""),
-    by_rules("reads without a round", ReadsWithoutRound(), "network", 0, ""),
-    by_rules(
-        "reads before its own term is committed", ReadsBeforeOwnTermIsCommitted(), "network", 0, ""
-    ),
-    by_rules("campaigns before it hears", CampaignsBeforeItHears(), "network", 0, ""),
-    Mutant("snapshot without configuration", patch=snapshot_without_configuration),
+    # durability
+    Mutant(name="no fdatasync", syncs=False, profile="power", says="is damaged at byte"),
     Mutant(
-        "compacts before the snapshot is durable", patch=compacts_before_the_snapshot_is_durable
+        name="no directory fsync",
+        syncs_names=False,
+        scenario="a_vote_that_is_forgotten",
+        says="voted twice",
     ),
-    Mutant("requests forgotten in snapshots", Mutation(machine=ForgetsRequestsInSnapshots)),
-    Mutant("a repeated request applies again", Mutation(machine=AppliesAgain)),
+    Mutant(
+        name="acknowledges before fsync",
+        rules=AcknowledgeBeforeSync(),
+        scenario="an_acknowledgement_and_lost_power",
+        says=_LOST,
+    ),
+    Mutant(
+        name="leader counts itself before fsync",
+        rules=LeaderCountsItselfBeforeSync(),
+        scenario="a_leader_that_is_slow_to_write",
+        says=_LOST,
+    ),
+    Mutant(
+        name="vote not synced",
+        patch=vote_not_synced,
+        scenario="a_vote_that_is_forgotten",
+        says="voted twice",
+    ),
+    Mutant(
+        name="compacts before the snapshot is durable",
+        patch=compacts_before_the_snapshot_is_durable,
+        profile="power",
+        seeds=20,
+        says="there is no snapshot|the snapshot ends with|the log begins behind",
+    ),
+    # elections
+    Mutant(
+        name="votes twice",
+        rules=VotesTwice(),
+        scenario="a_vote_that_is_forgotten",
+        says="voted twice",
+    ),
+    Mutant(
+        name="votes for who knows less",
+        rules=VotesForWhoKnowsLess(),
+        scenario="one_that_knows_less",
+        says=_LOST,
+    ),
+    Mutant(
+        name="votes of strangers count",
+        rules=StrangersVotesCount(),
+        patch=strangers_votes_count,
+        scenario="a_vote_of_a_stranger",
+        says="elected by",
+    ),
+    Mutant(
+        name="a vote counts as often as it comes",
+        patch=duplicate_votes_count,
+        scenario="a_vote_that_comes_again",
+        says="elected by",
+    ),
+    Mutant(
+        name="votes of an old term count",
+        rules=OldVotesCount(),
+        scenario="votes_of_an_old_term",
+        says="both lead|two leaders|elected by",
+    ),
+    Mutant(
+        name="no pre-vote", rules=NoPreVote(), scenario="one_that_hears_nothing", says="deposed"
+    ),
+    Mutant(
+        name="no stickiness",
+        rules=NoStickiness(),
+        scenario="one_that_hears_nothing",
+        says="deposed",
+    ),
+    Mutant(
+        name="no check of the majority",
+        rules=LeadsWithoutMajority(),
+        scenario="a_leader_alone",
+        says="still leads",
+    ),
+    Mutant(
+        name="campaigns before it hears",
+        rules=CampaignsBeforeItHears(),
+        scenario="all_asleep",
+        says="deposed",
+    ),
+    Mutant(
+        name="campaigns before it is added",
+        rules=JoinerCampaigns(),
+        scenario="one_that_is_not_added_yet",
+        says="is no member",
+    ),
+    # replication
+    Mutant(
+        name="acknowledgements of an old term count",
+        rules=OldAcknowledgementsCount(),
+        scenario="an_old_acknowledgement",
+        says=_LOST,
+    ),
+    Mutant(
+        name="commits old terms by counting",
+        rules=CommitsOldTermsByCounting(),
+        scenario="an_entry_of_an_old_term",
+        says="has applied|applied entry",
+    ),
+    Mutant(
+        name="cuts without a conflict",
+        rules=CutsWithoutConflict(),
+        scenario="an_old_message_comes_again",
+        says="a leader contradicts entry",
+    ),
+    Mutant(
+        name="cuts what is committed",
+        rules=CutsWhatIsCommitted(),
+        scenario="an_old_message_comes_again",
+        says="after everything was healed|applied entry",
+    ),
+    # members
+    Mutant(
+        name="a configuration counts once it is committed",
+        patch=configuration_only_when_committed,
+        scenario="a_member_in_the_log_only",
+        says="elected alone",
+    ),
+    Mutant(
+        name="a change stays after its entry is cut",
+        patch=change_stays_after_cut,
+        scenario="a_change_that_is_cut_off",
+        says="do not agree on the members",
+    ),
+    Mutant(
+        name="two changes at once",
+        rules=ChangesAtOnce(),
+        scenario="a_second_change",
+        says="changes the members at entry",
+    ),
+    Mutant(
+        name="a change before its own term is committed",
+        rules=ChangesBeforeOwnTermIsCommitted(),
+        patch=changes_before_own_term,
+        scenario="a_change_by_a_new_leader",
+        says="changes the members at entry",
+    ),
+    Mutant(
+        name="a removed id returns",
+        rules=RemovedReturns(),
+        scenario="a_removed_one_comes_again",
+        says="was not refused",
+    ),
+    Mutant(
+        name="a snapshot without its configuration",
+        patch=snapshot_without_configuration,
+        profile="membership",
+        says="",
+    ),
+    # clients
+    Mutant(
+        name="reads without a round",
+        rules=ReadsWithoutRound(),
+        scenario="a_read_from_a_leader_that_slept",
+        says="not linearizable",
+    ),
+    Mutant(
+        name="reads before its own term is committed",
+        rules=ReadsBeforeOwnTermIsCommitted(),
+        scenario="a_read_before_the_new_term_is_committed",
+        says="not linearizable",
+    ),
+    Mutant(
+        name="requests are forgotten in a snapshot",
+        machine=ForgetsRequestsInSnapshots,
+        profile="power",
+        says="got the answer|took effect at entry",
+    ),
+    Mutant(
+        name="a repeated request applies again",
+        machine=AppliesAgain,
+        profile="power",
+        says="took effect at entry",
+    ),
 )

@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from manager.raft.links import LINK_BUFFER_BYTES_MAX
 from manager.raft.messages import Message, Removed, pack, unpack
@@ -21,7 +22,7 @@ DIAL_AGAIN_SECONDS = (0.05, 0.5)
 HANDSHAKE_TIMEOUT_SECONDS = 2.0
 NOTICED_AFTER_SECONDS = (0.5, 5.0)
 """How long an end of a stream takes to notice that nothing comes through any more."""
-GHOST_SECONDS_MAX = 4.0
+GHOST_SECONDS = (0.02, 0.3, 4.0)
 
 Observe = Callable[[str, str, Message], None]
 
@@ -45,6 +46,9 @@ class Network:
         self.loop, self.chance, self.observe = loop, chance, observe
         self.weather = Weather()
         self.bytes_sent = 0
+        self.holds: Callable[[str, str, Message], bool] = lambda _source, _target, _message: False
+        """``holds(source, target, message)``: members' messages that are kept back until ``release``."""
+        self._held: list[Callable[[], None]] = []
         self._listening: dict[str, SimulatedLinks] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._streams: list[_Stream] = []
@@ -65,6 +69,17 @@ class Network:
         for stream in list(self._streams):
             stream.go_on()
 
+    def release(self) -> None:
+        """What was kept back arrives now; nothing is kept back any more."""
+        self.holds = lambda _source, _target, _message: False
+        held, self._held = self._held, []
+        for arrive in held:
+            arrive()
+
+    def hold(self, arrive: Callable[[], None]) -> None:
+        """Keeps something back until ``release``."""
+        self._held.append(arrive)
+
     def is_cut(self, source: str, target: str) -> bool:
         """Whether nothing goes from one host to the other."""
         return (source, target) in self._cuts
@@ -73,9 +88,7 @@ class Network:
         """Some streams break, as those through a router do that forgets them."""
         for stream in list(self._streams):
             if self.chance.random() < share:
-                for end in stream.ends:
-                    self.later(NOTICED_AFTER_SECONDS, stream.broke, end)
-                stream.is_lost = True
+                stream.lose()
 
     # ------------------------------------------------------------------------------------ for links
 
@@ -90,6 +103,24 @@ class Network:
                 del self._listening[address]
         for stream in list(self._streams):
             stream.end_died(process, says_so=says_so)
+
+    def whisper(self, source: str, target: str, message: Message) -> None:
+        """A message from somebody who is no member, with the certificate of a manager, over a link that it made."""
+        for links in self._listening.values():
+            if links.member_id == target:
+                context = links.process.context.copy()
+                self.loop.call_soon(links.receive, source, pack(message), context=context)
+
+    def notice_breaks(self) -> None:
+        """Every broken stream is noticed now."""
+        for stream in list(self._streams):
+            if stream.is_lost:
+                for end in stream.ends:
+                    stream.broke(end)
+
+    def introduce(self, dialer: "SimulatedLinks", target: "SimulatedLinks") -> None:
+        """Makes a link, as if one had dialled the other."""
+        self._streams.append(_Stream(self, dialer, target))
 
     def forget(self, links: "SimulatedLinks") -> None:
         """Nobody listens there any more."""
@@ -202,7 +233,12 @@ class SimulatedLinks:
             return False
         self._network.observe(self.member_id, member_id, message)
         stream = self._outgoing.get(member_id) or self._incoming.get(member_id)
-        return stream is not None and stream.send(self, pack(message))
+        if stream is None:
+            return False
+        if self._network.holds(self.member_id, member_id, message):
+            stream.hold(self, pack(message))
+            return True
+        return stream.send(self, pack(message))
 
     # ---------------------------------------------------------------------- what the network calls
 
@@ -302,6 +338,13 @@ class _Stream:
         self._move(pipe)
         return True
 
+    def hold(self, source: SimulatedLinks, data: bytes) -> None:
+        """Keeps a message back; whatever happens to the stream, it arrives when it is released."""
+        pipe = self._pipes[id(source)]
+        self._network.hold(
+            partial(self._as_receiver, pipe, pipe.target.receive, source.member_id, data)
+        )
+
     def close(self, end: SimulatedLinks) -> None:
         """One end closes; the other one learns of it behind what is under way."""
         if id(end) in self._open:
@@ -309,8 +352,6 @@ class _Stream:
             pipe.queue.append(None)
             self._move(pipe)
             self._close(end)
-            if self.is_lost:
-                self._network.later(NOTICED_AFTER_SECONDS, self.broke, self._other(end))
 
     def notice_cut(self, end: SimulatedLinks) -> None:
         """An end gives up when nothing has come through for long."""
@@ -320,11 +361,17 @@ class _Stream:
 
     def broke(self, end: SimulatedLinks) -> None:
         """An end notices that the stream is broken: what it had sent is lost, or comes as a ghost."""
-        self.is_lost = True
+        self.lose()
         if id(end) in self._open:
             self._lose(self._pipes[id(end)])
             self._close(end)
-            self._network.later(NOTICED_AFTER_SECONDS, self.broke, self._other(end))
+
+    def lose(self) -> None:
+        """Nothing comes through any more; either end will notice."""
+        if not self.is_lost:
+            self.is_lost = True
+            for end in self.ends:
+                self._network.later(NOTICED_AFTER_SECONDS, self.broke, end)
 
     def end_died(self, process: Process, *, says_so: bool) -> None:
         """The process at one end has ended."""
@@ -363,7 +410,8 @@ class _Stream:
     def _ghost(self, pipe: _Pipe, data: bytes) -> None:
         """A message that comes whenever it likes, as long as the receiver lives."""
         network = self._network
-        network.later((0.0, GHOST_SECONDS_MAX), self._ghost_arrives, pipe, data)
+        longest = network.chance.choice(GHOST_SECONDS)
+        network.later((0.0, longest), self._ghost_arrives, pipe, data)
 
     def _ghost_arrives(self, pipe: _Pipe, data: bytes) -> None:
         if not self._network.is_cut(pipe.source.host, pipe.target.host):

@@ -60,10 +60,16 @@ ELECTIONS = Profile(
         crash=3, lose_power=4, lose_power_within=3, crash_all=1, lose_power_all=1,
         fail_disk=0, fill_disk=0, snapshot=0,
         halves=2, isolate_leader=8, one_way=2, break_streams=3, weather=4, heal=10, stop=4, transfer=4,
-        after_vote=0.25, after_acknowledgement=0.01,
+        after_vote=0.25, after_acknowledgement=0.01, busybody=0.3, chaos_max=0.4,
     ),
 )  # fmt: skip
-QUIET = Profile(name="quiet", settings=SMALL, storm=CALM, changes=NO_CHANGES)
+QUIET = Profile(
+    name="quiet",
+    settings=replace(SMALL, append_entries_max=1),
+    storm=CALM,
+    changes=NO_CHANGES,
+)
+"""Nothing happens but what a script does; each message has one entry, so that scripts can tell them apart."""
 
 PROFILES = (MIXED, POWER, MEMBERSHIP, NETWORK, FIVE, ELECTIONS)
 

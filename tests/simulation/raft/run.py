@@ -1,7 +1,7 @@
 """One run: a cluster is founded, everything goes wrong for a while, then everything is well, and all must be right."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from manager.raft import segments
 from manager.raft.settings import RaftSettings
@@ -16,6 +16,8 @@ SETTLED_WITHIN_SECONDS = 30.0
 """How long a cluster may take to be whole once nothing fails any more."""
 SEGMENT_BYTES = 3000
 """So that the log has several segments."""
+AFTERMATH_SECONDS = 7.0
+"""How long things that went wrong before are still felt: broken links that nobody has noticed, stopped members."""
 QUIET_SECONDS = 4.0
 """How long it must then stay as it is: same leader, same term."""
 STEP_SECONDS = 0.25
@@ -33,6 +35,10 @@ class Profile:
     storm: Storm = field(default_factory=Storm)
     changes: Changes = field(default_factory=Changes)
     settings: RaftSettings = field(default_factory=RaftSettings)
+
+    def of(self, members: int) -> "Profile":
+        """The same with so many members."""
+        return replace(self, members=members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,7 @@ class Run:
         self._profile = profile
         self._operator = Operator(self.world, profile.changes, random.Random(f"operator {seed}"))
         self._faults = Faults(self.world, profile.storm, random.Random(f"faults {seed}"))
-        self._clients = Clients(self.world, random.Random(f"clients {seed}"), profile.think_seconds)
+        self.clients = Clients(self.world, random.Random(f"clients {seed}"), profile.think_seconds)
 
     def go(self) -> Outcome:
         """All of it.
@@ -65,10 +71,10 @@ class Run:
         """
         large, segments.SEGMENT_BYTES_MAX = segments.SEGMENT_BYTES_MAX, SEGMENT_BYTES
         try:
-            self._found()
+            self.found()
             self._chaos()
             self._calm()
-            self._check()
+            self.check()
         except SimulationError as error:
             error.add_note(self.world.story())
             raise
@@ -78,7 +84,7 @@ class Run:
         world = self.world
         return Outcome(
             digest=world.digest,
-            clients=self._clients.counts,
+            clients=self.clients.counts,
             world=world.counts,
             entries=len(world.invariants.applied),
             terms=len(world.invariants.leaders),
@@ -87,7 +93,7 @@ class Run:
 
     # ------------------------------------------------------------------------------------- phases
 
-    def _found(self) -> None:
+    def found(self) -> None:
         loop = self.world.loop
         founding = self.world.background(self._operator.found(self._profile.members))
         end = loop.time() + FOUNDED_WITHIN_SECONDS
@@ -105,7 +111,7 @@ class Run:
             for work in (
                 self._faults.run(),
                 self._operator.run(),
-                *(self._clients.client() for _ in range(self._profile.clients)),
+                *(self.clients.client() for _ in range(self._profile.clients)),
             )
         ]
         loop.run(loop.time() + self._profile.chaos_seconds)
@@ -118,11 +124,12 @@ class Run:
         loop = self.world.loop
         end = loop.time() + SETTLED_WITHIN_SECONDS
         loop.run(loop.time() + 1)
-        self._clients.is_over = True
+        self.clients.is_over = True
+        loop.run(loop.time() + AFTERMATH_SECONDS)
         why = "not looked at"
         while loop.time() < end and why:
             loop.run(loop.time() + STEP_SECONDS)
-            why = self._why_not_settled()
+            why = self.why_not_settled()
         if why:
             raise SimulationError(
                 f"{SETTLED_WITHIN_SECONDS:.0f} s after everything was healed: {why}"
@@ -138,21 +145,21 @@ class Run:
             raise SimulationError(
                 f"the leader changed although nothing failed: term {term} to {invariants.highest_term}"
             )
-        if why := self._why_not_settled():
+        if why := self.why_not_settled():
             raise SimulationError(f"whole, and then no more although nothing failed: {why}")
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """A last write and a last read, and nothing acknowledged is lost."""
-        loop, members = self.world.loop, self._members()
-        last = [self.world.background(self._clients.write(through=host)) for host in members]
+        loop, members = self.world.loop, self.members()
+        last = [self.world.background(self.clients.write(through=host)) for host in members]
         loop.run(loop.time() + 8)
-        reads = [self.world.background(self._clients.read(through=host)) for host in members]
+        reads = [self.world.background(self.clients.read(through=host)) for host in members]
         loop.run(loop.time() + 5)
         if not all(task.done() and task.result() for task in last + reads):
             raise SimulationError("a healthy cluster did not answer")
-        if why := self._why_not_settled():
+        if why := self.why_not_settled():
             raise SimulationError(why)
-        for host in self._members():
+        for host in self.members():
             if host.machine is not None:
                 self.world.invariants.state_is(host.name, host.machine.index, host.machine.digest())
         self.world.invariants.check_nothing_lost()
@@ -172,14 +179,14 @@ class Run:
         leaders = self._leaders()
         return leaders[0] if len(leaders) == 1 else None
 
-    def _members(self) -> list[Host]:
+    def members(self) -> list[Host]:
         leader = self._the_leader()
         if leader is None or leader.log is None:
             return []
         hosts = [self.world.host_of(one.member_id) for one in leader.log.status().members]
-        return [host for host in hosts if host is not None]
+        return [host for host in hosts if host is not None and not host.is_lost]
 
-    def _why_not_settled(self) -> str:
+    def why_not_settled(self) -> str:
         """Why the cluster is not whole yet; empty when it is."""
         leader = self._the_leader()
         if leader is None or leader.log is None:
@@ -187,7 +194,7 @@ class Run:
         status = leader.log.status()
         if status.applied != status.commit:
             return f"{leader.name} has applied {status.applied} of {status.commit}"
-        members = [host for host in self._members() if not host.is_lost]
+        members = self.members()
         return next((why for host in members if (why := _differs(host, leader))), "")
 
 

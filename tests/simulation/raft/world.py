@@ -88,6 +88,8 @@ class Host:
         self.starting: ReplicatedLog | None = None
         """The log of its latest life, before it has started, too."""
         self.machine: Registers | None = None
+        self.links: SimulatedLinks
+        """The links of its latest life."""
 
     @property
     def is_up(self) -> bool:
@@ -321,6 +323,7 @@ class World:
             ),
         )
         links.has_removed = log.is_removed
+        host.links = links
         return log, machine
 
     def _applied(
