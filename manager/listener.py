@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from common.engine_api.errors import status_of
 from common.engine_api.http import json_response
@@ -54,6 +55,8 @@ STRANGERS_MAX: Final = 256
 """Connections without a certificate at once, so that they cannot take the places of nodes."""
 STRANGERS_PER_ADDRESS_MAX: Final = 32
 CONNECTIONS_PER_NODE_MAX: Final = 32
+HOLDERS_MIN: Final = 1024
+"""Holders of connections remembered before those are looked for that hold none any more."""
 
 _TURNS_TO_CLOSE: Final = 3
 """Turns of the loop after which what was aborted is closed."""
@@ -271,11 +274,16 @@ async def _answer_errors(request: web.Request, handler: _Handler) -> web.StreamR
 
 
 class _Places:
-    """Who holds how many connections: strangers together and by address, nodes each by its certificate."""
+    """Who holds how many connections: strangers together and by address, nodes each by its certificate.
+
+    A connection is known by aiohttp's protocol, which loses its transport with the connection; a transport would keep
+    TLS's buffers for as long as it is remembered.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[str, set[asyncio.Transport]] = {}
-        self._strangers: set[asyncio.Transport] = set()
+        self._held: dict[str, set[RequestHandler]] = {}
+        self._strangers: set[RequestHandler] = set()
+        self._look_through_at = HOLDERS_MIN
 
     def admit(self, transport: asyncio.Transport) -> bool:
         """Takes a place for a new connection; False: there is none for it."""
@@ -284,46 +292,52 @@ class _Places:
         except UnauthorizedError as error:
             log.info("a client was not let in", extra={"reason": error})
             return False
+        connection = transport.get_protocol()
+        if not isinstance(connection, RequestHandler):
+            return False
         if peer is not None:
-            return self._take(f"node {peer.node_id}", CONNECTIONS_PER_NODE_MAX, transport)
-        if not _has_room(self._strangers, STRANGERS_MAX):
-            return False
+            return self._take(f"node {peer.node_id}", CONNECTIONS_PER_NODE_MAX, connection)
+        _forget_ended(self._strangers)
         address = transport.get_extra_info("peername")
-        host = f"host {address[0]}" if address else "host"
-        if not self._take(host, STRANGERS_PER_ADDRESS_MAX, transport):
+        holder = f"host {address[0]}" if address else "host"
+        if len(self._strangers) >= STRANGERS_MAX or not self._take(
+            holder, STRANGERS_PER_ADDRESS_MAX, connection
+        ):
             return False
-        self._strangers.add(transport)
+        self._strangers.add(connection)
         return True
 
     def end(self, is_meant: Callable[[asyncio.Transport], bool]) -> None:
         """Breaks connections off."""
         for held in self._held.values():
-            for transport in held:
+            for transport in [connection.transport for connection in held]:
                 # One whose TLS is over knows neither its protocol nor how to abort.
                 with contextlib.suppress(AttributeError):
-                    if is_meant(transport):
+                    if isinstance(transport, asyncio.Transport) and is_meant(transport):
                         transport.abort()
 
-    def _take(self, key: str, most: int, transport: asyncio.Transport) -> bool:
-        if len(self._held) > CONNECTIONS_MAX:
-            self._held = {name: live for name, held in self._held.items() if (live := _live(held))}
-        held = self._held.setdefault(key, set())
-        if not _has_room(held, most):
-            log.info("too many connections of one client: one was closed", extra={"client": key})
+    def _take(self, holder: str, most: int, connection: RequestHandler) -> bool:
+        self._look_through()
+        held = self._held.setdefault(holder, set())
+        _forget_ended(held)
+        if len(held) >= most:
+            log.info("too many connections of one client: one was closed", extra={"client": holder})
             return False
-        held.add(transport)
+        held.add(connection)
         return True
 
+    def _look_through(self) -> None:
+        """Forgets holders of nothing, each time that there are twice as many as there were afterwards."""
+        if len(self._held) < self._look_through_at:
+            return
+        for held in self._held.values():
+            _forget_ended(held)
+        self._held = {holder: held for holder, held in self._held.items() if held}
+        self._look_through_at = max(HOLDERS_MIN, 2 * len(self._held))
 
-def _has_room(held: set[asyncio.Transport], most: int) -> bool:
-    """Whether fewer than ``most`` still live; forgets the others when that is in doubt."""
-    if len(held) >= most:
-        held.intersection_update(_live(held))
-    return len(held) < most
 
-
-def _live(held: set[asyncio.Transport]) -> set[asyncio.Transport]:
-    return {transport for transport in held if not transport.is_closing()}
+def _forget_ended(held: set[RequestHandler]) -> None:
+    held.difference_update([connection for connection in held if connection.transport is None])
 
 
 def _connections_max() -> int:

@@ -268,6 +268,19 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
     writer.transport.abort()
 
 
+@pytest.mark.parametrize("beginning", [b"", b"POST /dispatch HTTP/1.1\r\nHost:"], ids=repr)
+async def test_whoever_says_nothing_or_half_of_it_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 0.1)
+    context = files_of(tmp_path, MANAGER).server_context()
+    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+        reader, writer = await connected(listener, client_of(tmp_path, WORKER))
+        writer.write(beginning)
+        assert await ended(reader)
+        writer.transport.abort()
+
+
 async def test_whoever_only_connects_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,3 +420,20 @@ async def test_a_replayed_conversation_is_refused(
     assert b"said" not in await again[0].read()
     again[1].close()
     assert len(callers) == 1
+
+
+async def test_what_has_ended_is_not_remembered(listener: ClusterListener, tmp_path: Path) -> None:
+    for who in (WORKER, None, MANAGER):
+        context = client_of(tmp_path, who)
+        for _ in range(5):
+            await ask(listener, context, "GET", "/ca/root")
+    ours = client_of(tmp_path, identity("node9"))
+    async with asyncio.timeout(10):
+        while True:
+            listener._places._look_through_at = 0
+            reader, writer = await connected(listener, ours)
+            assert await lives(reader, writer)
+            held = {holder: len(each) for holder, each in listener._places._held.items()}
+            writer.transport.abort()
+            if held == {"node node9": 1}:
+                break
