@@ -63,7 +63,9 @@ def changed(configuration: Configuration, change: Change) -> Configuration:
             return Configuration(members=left, removed=configuration.removed | {member_id})
         case OnlyMember(peer=peer):
             gone = configuration.ids - {peer.member_id}
-            return Configuration(members=(peer,), removed=configuration.removed | gone)
+            # Its own removal may stand before this in the log of a survivor, never committed by those who are gone.
+            removed = (configuration.removed | gone) - {peer.member_id}
+            return Configuration(members=(peer,), removed=removed)
 
 
 def check_addition(configuration: Configuration, peer: Peer, *, may_return: bool) -> None:

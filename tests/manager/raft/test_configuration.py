@@ -49,6 +49,11 @@ CHANGES: dict[str, tuple[Configuration, Change, Configuration]] = {
         OnlyMember(peer=B),
         of(B, removed="acx"),
     ),
+    "one alone, though it was to be removed": (
+        of(A, C, removed="bx"),
+        OnlyMember(peer=B),
+        of(B, removed="acx"),
+    ),
 }
 
 
