@@ -72,12 +72,22 @@ class Elections:
             return
         self._try_again_soon()
         if not self._around.rules.may_campaign(is_member=member.is_member):
+            self._ask_whether_removed()
             return
         member.follow(member.term, None)
         if member.others and self._around.rules.needs_pre_vote():
             self._ask(member.term + 1, pre=True)
         else:
             self.stand()
+
+    def _ask_whether_removed(self) -> None:
+        """Its own removal is in its log, and no leader says more: whoever knows it to be committed answers with that.
+
+        As a question beforehand it changes nothing where it is not, and the answer is not counted.
+        """
+        member = self._member
+        if self._around.me.member_id in member.configuration.removed:
+            self._question(member.term + 1, pre=True)
 
     def stand(self, *, forced: bool = False) -> None:
         """Stands for election in the next term."""
@@ -88,13 +98,16 @@ class Elections:
 
     def _ask(self, term: int, *, pre: bool, forced: bool = False) -> None:
         self._ballot = Ballot(term, pre=pre, own=self._around.me.member_id)
+        self._question(term, pre=pre, forced=forced)
+        self._count()
+
+    def _question(self, term: int, *, pre: bool, forced: bool = False) -> None:
         end = self._member.log_end
         question = AskVote(
             term=term, last_index=end.index, last_term=end.term, pre=pre, forced=forced
         )
         for other in self._member.others:
             self._around.links.send(other, question)
-        self._count()
 
     def on_vote(self, sender: str, vote: Vote) -> None:
         """Counts an answer."""

@@ -155,8 +155,10 @@ class Membership:
             await clock.sleep(LOOK_SECONDS)
 
     def _bid_farewell(self, peer: Peer) -> None:
-        if self._member.configuration.peer(peer.member_id) is None:
+        """Tells a member that it was removed, once that is committed: before, it may yet be reversed."""
+        if self._participant.reception.is_removed(peer.member_id):
             self._around.links.send(peer.member_id, Removed(member_id=peer.member_id))
+        if self._member.configuration.peer(peer.member_id) is None:
             self._participant.later(FAREWELL_SECONDS, lambda: self._let_go(peer))
         else:
             self._let_go(peer)

@@ -38,4 +38,4 @@ class RaftStatus:
     snapshot: int
     """Index through which the latest snapshot goes; 0: there is none."""
     removed: frozenset[str]
-    """Ids that were removed for ever."""
+    """Ids that were removed for ever, by what is committed: whoever has one may be told so."""

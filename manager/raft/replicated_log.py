@@ -236,7 +236,7 @@ class ReplicatedLog:
             commit=member.commit,
             applied=member.applied,
             snapshot=participant.snapshots.position.index,
-            removed=member.configuration.removed,
+            removed=member.configurations.at(member.commit).removed,
         )
 
     def _reachable(self, participant: Participant) -> frozenset[str]:

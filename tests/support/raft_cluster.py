@@ -89,6 +89,12 @@ class RaftMember:
         self.log = self._new_log()
         await self.log.start()
 
+    async def force_new_cluster(self) -> None:
+        await self.log.stop()
+        self.removed = asyncio.Event()
+        self.log = self._new_log()
+        await self.log.force_new_cluster()
+
 
 class RaftCluster:
     """Some members; leave it and they are stopped."""
