@@ -23,7 +23,7 @@ class Patience:
             NotLeaderError: this manager is not running any more.
         """
         while True:
-            self._check()
+            self.check()
             leader = self._participant.member.leader
             if leader is not None:
                 return leader
@@ -36,10 +36,16 @@ class Patience:
             NoLeaderError: it took too long.
             NotLeaderError: this manager is not running any more.
         """
-        self._check()
+        self.check()
         await self._wait(self._settings.heartbeat_seconds)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Whether there is still something to wait for.
+
+        Raises:
+            NoLeaderError: nobody leads, for too long; or this patience is at its end.
+            NotLeaderError: this manager is not running any more.
+        """
         if self._participant.is_over:
             raise NotLeaderError("this manager is not running")
         lost_at = self._leadership.lost_at

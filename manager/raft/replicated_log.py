@@ -4,7 +4,12 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from common.errors import ConflictError, NotLeaderError, OutcomeUnknownError
+from common.errors import (
+    ConflictError,
+    NotLeaderError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 from manager.raft.commands import entry_command
 from manager.raft.elsewhere import Elsewhere
 from manager.raft.errands import Errands
@@ -152,14 +157,37 @@ class ReplicatedLog:
                 leader = await patience.leader()
                 if leader != self._around.me.member_id:
                     applied = await self._errand().forward(leader, request_id, entry, index_max)
-                    await self._until_applied(participant, applied.index)
-                    return applied
+                    return await self._applied_here(participant, applied)
             except NotLeaderError:
                 await patience.wait_for_change()
 
+    async def _applied_here(self, participant: Participant, applied: Applied) -> Applied:
+        """Waits until what the leader has committed is applied here, too."""
+        try:
+            await self._until_applied(participant, applied.index)
+        except UnavailableError as error:
+            raise OutcomeUnknownError(
+                "the change was committed, but this manager does not follow the log any more"
+            ) from error
+        return applied
+
     async def _until_applied(self, participant: Participant, index: int) -> None:
+        """Waits until everything up to an index is applied here.
+
+        Raises:
+            NoLeaderError: it does not come: this member hears no leader.
+            NotLeaderError: this manager is not running any more.
+        """
         if participant.member.applied < index:
-            await participant.waiting.for_index(index)
+            applied = participant.waiting.for_index(index)
+            try:
+                while not applied.done():
+                    Patience(participant).check()
+                    pause = self._around.settings.heartbeat_seconds
+                    await asyncio.wait({applied}, timeout=pause)
+                applied.result()
+            finally:
+                applied.cancel()
 
     async def up_to_date(self) -> None:
         """Returns once everything that was committed anywhere before this call is applied here.
