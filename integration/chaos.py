@@ -40,6 +40,7 @@ def main() -> None:
         "--only", choices=tuple(PARTS), help="one of the parts (default: one after the other)"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # cleans up first
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
     print(f"chaos: {given.rounds} rounds, seed {seed} (repeat with --seed {seed})", flush=True)
     for name, part in PARTS.items():
