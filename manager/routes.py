@@ -21,6 +21,7 @@ from common.errors import (
     UnavailableError,
 )
 from common.model.node import Role
+from common.pki.identity import PeerIdentity
 from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
@@ -64,6 +65,20 @@ class ManagerRoutes:
             ClusterRoute(method="POST", path=JOIN, access=Access.MANAGER, handler=self._join),
             ClusterRoute(method="POST", path=LEAVE, access=Access.MANAGER, handler=self._leave),
         ]
+
+    def vouch(self, peer: PeerIdentity, access: Access) -> None:
+        """Refuses, where managers ask, a node that is a worker by now, though its certificate is still a manager's.
+
+        A node that is not in the list may be one that this manager has not heard of yet.
+
+        Raises:
+            HTTPGone: by which it learns of it.
+        """
+        node = self._manager.store.state.nodes.get(peer.node_id)
+        if access is not Access.MANAGER or node is None or node.spec.role is Role.MANAGER:
+            return
+        if peer.node_id not in self._manager.managers():
+            raise web.HTTPGone(text=f"node {peer.node_id} is no manager of this swarm any more")
 
     # ------------------------------------------------------------------------------------- agents
 

@@ -89,4 +89,4 @@ async def by_trying(managers: Sequence[str], dial: Dial, chance: random.Random) 
             return await dial(address)
         except (SwarmdError, OSError) as error:
             reason = error
-    raise UnavailableError(f"no manager can be reached: {reason}") from reason
+    raise UnavailableError(str(reason)) from reason

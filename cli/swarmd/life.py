@@ -133,13 +133,16 @@ class Life:
 
     def _listener(self, manager: Manager, group: asyncio.TaskGroup) -> ClusterListener:
         membership = self.membership
+        asked = ManagerRoutes(manager, group.create_task)
         routes = [
             *CaServer(manager.store, self._around.clock).routes(),
-            *ManagerRoutes(manager, group.create_task).routes(),
+            *asked.routes(),
             self._links.route(),
         ]
         address = with_port(membership.listen_host, membership.listen_port)
-        return ClusterListener(address, self._server, membership.cluster_id, routes)
+        return ClusterListener(
+            address, self._server, membership.cluster_id, routes, vouch=asked.vouch
+        )
 
     def _new_links(self, me: Peer, status: Callable[[], RaftStatus]) -> TlsLinks:
         self._links = TlsLinks(
