@@ -15,6 +15,8 @@ class Configuration:
     members: tuple[Peer, ...] = ()
     """In the order of their ids."""
     removed: frozenset[str] = frozenset()
+    removed_nodes: frozenset[str] = frozenset()
+    """The nodes of members that were removed and have no other member since: their certificates may still be valid."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -57,15 +59,33 @@ def changed(configuration: Configuration, change: Change) -> Configuration:
     match change:
         case AddMember(peer=peer):
             others = [m for m in configuration.members if m.member_id != peer.member_id]
-            return replace(configuration, members=tuple(sorted([*others, peer])))
+            return replace(
+                configuration,
+                members=tuple(sorted([*others, peer])),
+                removed_nodes=configuration.removed_nodes - {peer.node_id},
+            )
         case RemoveMember(member_id=member_id):
             left = tuple(m for m in configuration.members if m.member_id != member_id)
-            return Configuration(members=left, removed=configuration.removed | {member_id})
+            return Configuration(
+                members=left,
+                removed=configuration.removed | {member_id},
+                removed_nodes=_without_member(configuration, left),
+            )
         case OnlyMember(peer=peer):
             gone = configuration.ids - {peer.member_id}
             # Its own removal may stand before this in the log of a survivor, never committed by those who are gone.
             removed = (configuration.removed | gone) - {peer.member_id}
-            return Configuration(members=(peer,), removed=removed)
+            return Configuration(
+                members=(peer,),
+                removed=removed,
+                removed_nodes=_without_member(configuration, (peer,)),
+            )
+
+
+def _without_member(before: Configuration, left: "tuple[Peer, ...]") -> frozenset[str]:
+    """The nodes that have, or had, members which are not among those that are left."""
+    nodes = before.removed_nodes | {member.node_id for member in before.members}
+    return nodes - {member.node_id for member in left}
 
 
 def check_addition(configuration: Configuration, peer: Peer, *, may_return: bool) -> None:

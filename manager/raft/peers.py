@@ -39,3 +39,5 @@ class RaftStatus:
     """Index through which the latest snapshot goes; 0: there is none."""
     removed: frozenset[str]
     """Ids that were removed for ever, by what is committed: whoever has one may be told so."""
+    removed_nodes: frozenset[str] = frozenset()
+    """Nodes of members that were removed, and that have no other member since."""

@@ -89,8 +89,9 @@ class Reception:
         self._observe_term(sender, wanted.term)
         self._replication.on_wanted(sender, wanted)
 
-    def _on_removed(self, _sender: str, message: Removed) -> None:
-        if message.member_id == self._around.me.member_id:
+    def _on_removed(self, sender: str, message: Removed) -> None:
+        """Only members are believed: whoever was one, or never was, may not end this one."""
+        if sender in self._member.voters and message.member_id == self._around.me.member_id:
             self._applying.told_removed()
 
     def _observe_term(self, sender: str, term: int) -> bool:

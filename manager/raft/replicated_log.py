@@ -253,6 +253,7 @@ class ReplicatedLog:
         """
         participant = self._running()
         member = participant.member
+        settled = member.configurations.at(member.commit)
         return RaftStatus(
             me=self._around.me,
             members=member.configuration.members,
@@ -264,7 +265,8 @@ class ReplicatedLog:
             commit=member.commit,
             applied=member.applied,
             snapshot=participant.snapshots.position.index,
-            removed=member.configurations.at(member.commit).removed,
+            removed=settled.removed,
+            removed_nodes=settled.removed_nodes,
         )
 
     def _reachable(self, participant: Participant) -> frozenset[str]:

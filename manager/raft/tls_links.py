@@ -176,6 +176,9 @@ class TlsLinks:
             raise web.HTTPGone(text=f"member {sender} was removed from this cluster")
         nodes = {member.member_id: member.node_id for member in status.members}
         if sender not in nodes:
+            # Its certificate is valid for long after it was removed, and any id can be made up.
+            if peer.node_id in status.removed_nodes:
+                raise ForbiddenError(f"node {peer.node_id} is no manager of this cluster any more")
             unlisted = {other for other in self._links if other not in nodes} - {sender}
             if len(unlisted) >= UNLISTED_MAX:
                 raise UnavailableError("too many members that are not listed are connected")

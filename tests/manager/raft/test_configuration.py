@@ -26,8 +26,13 @@ def peer(name: str, address: str = "") -> Peer:
 A, B, C = peer("a"), peer("b"), peer("c")
 
 
-def of(*members: Peer, removed: str = "") -> Configuration:
-    return Configuration(members=members, removed=frozenset(removed))
+def of(*members: Peer, removed: str = "", nodes: str = "") -> Configuration:
+    """``nodes`` are those of removed members, each named by its member's letter."""
+    return Configuration(
+        members=members,
+        removed=frozenset(removed),
+        removed_nodes=frozenset(f"node-{letter}" for letter in nodes),
+    )
 
 
 CHANGES: dict[str, tuple[Configuration, Change, Configuration]] = {
@@ -38,7 +43,11 @@ CHANGES: dict[str, tuple[Configuration, Change, Configuration]] = {
         AddMember(peer=peer("b", "new:1")),
         of(A, peer("b", "new:1")),
     ),
-    "one less, for ever": (of(A, B, C), RemoveMember(member_id="b"), of(A, C, removed="b")),
+    "one less, for ever": (
+        of(A, B, C),
+        RemoveMember(member_id="b"),
+        of(A, C, removed="b", nodes="b"),
+    ),
     "one that was not there is gone for ever, too": (
         of(A),
         RemoveMember(member_id="x"),
@@ -47,12 +56,17 @@ CHANGES: dict[str, tuple[Configuration, Change, Configuration]] = {
     "one alone, the others gone for ever": (
         of(A, B, C, removed="x"),
         OnlyMember(peer=B),
-        of(B, removed="acx"),
+        of(B, removed="acx", nodes="ac"),
     ),
     "one alone, though it was to be removed": (
-        of(A, C, removed="bx"),
+        of(A, C, removed="bx", nodes="bx"),
         OnlyMember(peer=B),
-        of(B, removed="acx"),
+        of(B, removed="acx", nodes="acx"),
+    ),
+    "a node whose member was removed has another one": (
+        of(A, removed="x", nodes="bx"),
+        AddMember(peer=B),
+        of(A, B, removed="x", nodes="x"),
     ),
 }
 

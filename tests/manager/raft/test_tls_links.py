@@ -40,6 +40,7 @@ class Member:
     listener: ClusterListener
     members: list[Peer] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)
+    removed_nodes: set[str] = field(default_factory=set)
     heard: list[tuple[str, Message]] = field(default_factory=list)
     changes: list[tuple[str, bool]] = field(default_factory=list)
     bell: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,6 +74,7 @@ class Member:
             applied=0,
             snapshot=0,
             removed=frozenset(self.removed),
+            removed_nodes=frozenset(self.removed_nodes),
         )
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -263,6 +265,7 @@ REFUSED: dict[str, tuple[PeerIdentity | None, str, str, int]] = {
     "a worker": (identity("node-b", Role.WORKER), B, A, 403),
     "a manager of another cluster": (identity("node-b", cluster_id="cluster2"), B, A, 403),
     "another node than the member's": (identity("node-c"), B, A, 403),
+    "a made-up member of a node whose member was removed": (identity("node-c"), "e" * 16, A, 403),
     "this member itself": (identity("node-a"), A, A, 409),
     "for a member that was here before": (MANAGER, B, "d" * 16, 409),
     "removed": (MANAGER, C, A, 410),
@@ -276,7 +279,7 @@ async def test_refuses(
     tmp_path: Path, who: PeerIdentity | None, sender: str, to: str, status: int
 ) -> None:
     async with member(tmp_path, A) as one:
-        one.members, one.removed = LISTED, {C}
+        one.members, one.removed, one.removed_nodes = LISTED, {C}, {"node-c"}
         with pytest.raises(UpgradeRefusedError) as told:
             await dialled(one, client_of(tmp_path, who), sender, to)
         assert told.value.status == status
