@@ -131,7 +131,7 @@ async def until_added(
     waits = delays(AGAIN_SECONDS, AGAIN_SECONDS_MAX, around.chance)
     while True:
         known = status()
-        if membership.member_id in {peer.member_id for peer in known.members}:
+        if known.is_member:
             return [peer.address for peer in known.members]
         try:
             return await of_any(membership.managers, be_added)

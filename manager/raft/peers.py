@@ -39,5 +39,7 @@ class RaftStatus:
     """Index through which the latest snapshot goes; 0: there is none."""
     removed: frozenset[str]
     """Ids that were removed for ever, by what is committed: whoever has one may be told so."""
+    is_member: bool = False
+    """Whether this member is one by what is committed: its addition cannot be reversed any more."""
     removed_nodes: frozenset[str] = frozenset()
     """Nodes of members that were removed, and that have no other member since."""

@@ -266,6 +266,7 @@ class ReplicatedLog:
             applied=member.applied,
             snapshot=participant.snapshots.position.index,
             removed=settled.removed,
+            is_member=settled.peer(self._around.me.member_id) is not None,
             removed_nodes=settled.removed_nodes,
         )
 

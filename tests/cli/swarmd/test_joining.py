@@ -1,8 +1,17 @@
+import asyncio
+import random
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
 import pytest
 
 from cli.swarmd.asking import MisdirectedError, RefusedError
-from cli.swarmd.joining import of_any
+from cli.swarmd.joining import AGAIN_SECONDS_MAX, of_any, until_added
+from cli.swarmd.membership import Membership
 from common.errors import ForbiddenError, InvalidInputError, SwarmdError, UnavailableError
+from manager.raft.peers import Peer, RaftStatus
+from tests.support.fake_clock import FakeClock
+from tests.support.pki import files_of, identity
 
 DOWN = UnavailableError("cannot be reached")
 Answers = dict[str, str | SwarmdError]
@@ -57,3 +66,38 @@ REFUSED: dict[str, tuple[Answers, type[SwarmdError], str]] = {
 async def test_gives_up(answers: Answers, kind: type[SwarmdError], message: str) -> None:
     with pytest.raises(kind, match=message):
         await of_any(list(answers), Managers(answers).ask)
+
+
+ME = Peer(member_id="a" * 16, node_id="node", address="host:2377")
+LISTED = RaftStatus(
+    me=ME,
+    members=(ME,),
+    leader=None,
+    is_leader=False,
+    reachable=frozenset(),
+    term=1,
+    last_index=9,
+    commit=3,
+    applied=3,
+    snapshot=0,
+    removed=frozenset(),
+)
+
+
+@dataclass
+class Around:
+    clock: FakeClock = field(default_factory=FakeClock)
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+
+
+async def test_it_has_not_joined_before_its_addition_is_committed(tmp_path: Path) -> None:
+    """The leader that wrote it may be gone, and the next one reverse it: it goes on asking."""
+    seen = iter([LISTED, LISTED, replace(LISTED, is_member=True)])
+    membership = Membership(node_id="node", address="host", member_id=ME.member_id)
+    files = files_of(tmp_path, identity("node"))
+    around = Around()
+    added = asyncio.create_task(until_added(files, membership, lambda: next(seen), around))
+    for _ in range(2):
+        await around.clock.advance(AGAIN_SECONDS_MAX)
+    assert await asyncio.wait_for(added, 5) == [ME.address]
+    assert next(seen, None) is None

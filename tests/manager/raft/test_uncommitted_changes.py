@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import OutcomeUnknownError
+from manager.raft.messages import Append
 from tests.support.raft_cluster import WAIT_SECONDS, RaftCluster, RaftMember
 
 
@@ -64,3 +65,18 @@ async def test_a_removal_that_was_not_committed_is_none_in_a_cluster_forced_from
     status = one.log.status()
     assert [peer.member_id for peer in status.members] == [one.peer.member_id]
     assert not one.removed.is_set()
+
+
+async def test_a_joiner_is_no_member_before_its_addition_is_committed(three: RaftCluster) -> None:
+    leader, _, _ = await leader_and_others(three)
+    three.network.loses = lambda _sender, to, message: (
+        to in "abc" and isinstance(message, Append) and bool(message.entries)
+    )
+    joiner = three.members["x"] = RaftMember(three, "x")
+    await joiner.log.start()
+    addition = asyncio.create_task(leader.log.add(joiner.peer))
+    await three.until(lambda: len(joiner.log.status().members) == 4)
+    assert not joiner.log.status().is_member
+    three.network.loses = lambda *_: False
+    await asyncio.wait_for(addition, WAIT_SECONDS)
+    await three.until(lambda: joiner.log.status().is_member)
