@@ -8,8 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UnavailableError
+from integration.linearizability import (
+    Action,
+    Operation,
+    Outcome,
+    Read,
+    Refusal,
+    Swap,
+    Write,
+    check,
+)
 from manager.raft.log import REQUEST_ID_BYTES
-from tests.simulation.raft.registers import pack_compare_and_set, pack_set, read_answer
+from tests.simulation.raft.registers import Answer, pack_compare_and_set, pack_set, read_answer
 
 if TYPE_CHECKING:
     from tests.simulation.raft.world import Host, World
@@ -17,6 +27,8 @@ if TYPE_CHECKING:
 Ask = Callable[[], Coroutine[Any, Any, Any]]
 
 KEYS = [f"key{number}" for number in range(40)]
+STEPS_MAX = 20_000
+"""How long an order of what clients saw is looked for, for each register."""
 TRIES_MAX = 12
 PATIENCE_SECONDS = (0.3, 4.0)
 """How long a client waits for an answer before it asks another member."""
@@ -33,6 +45,27 @@ class Counts:
     retries: int = 0
 
 
+@dataclass(frozen=True)
+class _Write:
+    """What a client wants to have written."""
+
+    number: int
+    key: str
+    entry: bytes
+    action: Write | Swap
+    expected: str | None
+
+    @property
+    def request_id(self) -> bytes:
+        """By which it is known when it is asked for again."""
+        return self.number.to_bytes(REQUEST_ID_BYTES, "big")
+
+    @property
+    def refusal(self) -> Refusal:
+        """What it is when something else was found."""
+        return Refusal(expected=self.expected)
+
+
 @dataclass
 class Clients:
     """All clients of a run."""
@@ -41,7 +74,9 @@ class Clients:
     chance: random.Random
     think_seconds: float
     counts: Counts = field(default_factory=Counts)
+    history: list[Operation] = field(default_factory=list)
     is_over: bool = False
+    patience_seconds: tuple[float, float] = PATIENCE_SECONDS
     _made: int = 0
 
     async def client(self) -> None:
@@ -65,45 +100,64 @@ class Clients:
     async def write(self, through: "Host | None" = None, tries: int = TRIES_MAX) -> bool:
         """One write, with its retries, through any member or a given one; whether it was acknowledged."""
         self._made += 1
-        number = self._made
-        request_id = number.to_bytes(REQUEST_ID_BYTES, "big")
-        entry = self._entry(f"value{number}")
-        witness = self.world.invariants.witness
-        begun = witness.begin(f"write {number}")
+        called, write = self._now(), self._draw_write(self._made)
+        begun = self.world.invariants.witness.begin(f"write {write.number}")
+        answer = await self._answered(write, through, tries)
+        if answer is None:
+            self.counts.unknown += 1
+            self._note(write.key, write.action, called, None)
+            return False
+        self.counts.acknowledged += 1
+        self.world.trace(f"write {write.number} acknowledged at {answer.index}")
+        self.world.invariants.write_acknowledged(write.request_id, answer.index)
+        self._judge(self.world.invariants.witness.end(begun, answer.index, is_read=False))
+        self._note(write.key, write.action if answer.done else write.refusal, called, self._now())
+        return True
+
+    async def _answered(self, write: "_Write", through: "Host | None", tries: int) -> Answer | None:
         for attempt in range(tries):
             self.counts.retries += attempt > 0
             host = through or self._some_host()
             if host is None or host.log is None:
                 await asyncio.sleep(0.2)
                 continue
-            propose = partial(host.log.propose, entry, request_id)
+            propose = partial(host.log.propose, write.entry, write.request_id)
             applied = await self._answer_of(host, propose)
-            if applied is None:
-                await asyncio.sleep(self.chance.uniform(0.0, 0.3))
-                continue
-            answer = read_answer(applied.answer)
-            self.counts.acknowledged += 1
-            self.world.trace(f"write {number} acknowledged at {answer.index} by {host.name}")
-            self.world.invariants.write_acknowledged(request_id, answer.index)
-            self._judge(witness.end(begun, answer.index, is_read=False))
-            return True
-        self.counts.unknown += 1
-        return False
+            if applied is not None:
+                return read_answer(applied.answer)
+            await asyncio.sleep(self.chance.uniform(0.0, 0.3))
+        return None
 
     async def read(self, through: "Host | None" = None) -> bool:
         """One linearizable read; whether it was answered."""
         host = through or self._some_host()
         if host is None or host.log is None:
             return False
-        witness = self.world.invariants.witness
-        begun = witness.begin(f"a read through {host.name}")
-        index = await self._answer_of(host, host.read_index)
-        if index is None:
+        key, called = self.chance.choice(KEYS), self._now()
+        begun = self.world.invariants.witness.begin(f"a read through {host.name}")
+        seen = await self._answer_of(host, partial(host.read, key))
+        if seen is None:
             return False
+        index, value = seen
         self.counts.reads += 1
         self.world.trace(f"read through {host.name} at {index}")
-        self._judge(witness.end(begun, index, is_read=True))
+        self._judge(self.world.invariants.witness.end(begun, index, is_read=True))
+        self._note(key, Read(value=value), called, self._now())
         return True
+
+    def check_history(self) -> None:
+        """What all clients saw, by a search that knows nothing of the log: in doubt it passes."""
+        verdict = check(self.history, steps_max=STEPS_MAX)
+        if verdict.outcome is Outcome.NOT_LINEARIZABLE:
+            self.world.invariants.wrong(str(verdict))
+
+    def _note(self, key: str, action: Action, called: float, returned: float | None) -> None:
+        self.history.append(
+            Operation(client="any", key=key, action=action, called=called, returned=returned)
+        )
+
+    def _now(self) -> float:
+        return self.world.loop.time()
 
     async def _answer_of(self, host: "Host", ask: Ask) -> Any | None:
         """What the member answers in time; None: nothing, and the outcome is unknown."""
@@ -111,7 +165,7 @@ class Clients:
         if process is None:
             return None
         task = process.spawn(_refusals_told(ask))
-        await asyncio.wait({task}, timeout=self.chance.uniform(*PATIENCE_SECONDS))
+        await asyncio.wait({task}, timeout=self.chance.uniform(*self.patience_seconds))
         if not task.done() and self.chance.random() < 0.5:
             process.run(task.cancel)  # else its answer comes to nobody
         if not task.done() or task.cancelled():
@@ -129,11 +183,13 @@ class Clients:
             return self.chance.choice(leaders)
         return self.chance.choice(hosts)
 
-    def _entry(self, value: str) -> bytes:
-        key = self.chance.choice(KEYS)
+    def _draw_write(self, number: int) -> "_Write":
+        key, value = self.chance.choice(KEYS), f"value{number}"
         if self.chance.random() < 0.5:
-            return pack_set(key, value)
-        return pack_compare_and_set(key, self.world.last_seen(key), value)
+            return _Write(number, key, pack_set(key, value), Write(value=value), expected=None)
+        expected = self.world.last_seen(key)
+        entry = pack_compare_and_set(key, expected, value)
+        return _Write(number, key, entry, Swap(expected=expected, value=value), expected=expected)
 
     def _judge(self, wrong: str | None) -> None:
         if wrong is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.simulation.raft.mutants import MUTANTS, Mutant
 from tests.simulation.raft.profiles import PROFILES
-from tests.simulation.raft.run import Profile, Run
+from tests.simulation.raft.run import Profile, Run, shrink_segments
 from tests.simulation.raft.virtual_time import SimulationError
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--profile", action="append", help="only this one")
     given = parser.parse_args()
     logging.disable()
+    shrink_segments()
     for mutant in MUTANTS:
         if given.names and not any(name in mutant.name for name in given.names):
             continue

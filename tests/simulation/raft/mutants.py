@@ -239,9 +239,14 @@ def compacts_before_the_snapshot_is_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Making, "_make", make)
 
 
+def never_compacts(patch: pytest.MonkeyPatch) -> None:
+    """Snapshots are made, and all of the log is kept."""
+    patch.setattr(Journal, "compact", lambda _self, _through: None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One rule switched off, and who catches it: a scenario, or one of the first seeds of a profile."""
+    """One rule switched off, and who catches it: a scenario or a profile, with one of the first seeds."""
 
     name: str
     rules: Rules = field(default_factory=Rules)
@@ -296,6 +301,12 @@ MUTANTS = (
         profile="power",
         seeds=20,
         says="there is no snapshot|the snapshot ends with|the log begins behind",
+    ),
+    Mutant(
+        name="the log is never let go of",
+        patch=never_compacts,
+        scenario="a_long_log",
+        says="keeps .* entries",
     ),
     # elections
     Mutant(

@@ -15,7 +15,7 @@ FOUNDED_WITHIN_SECONDS = 60.0
 SETTLED_WITHIN_SECONDS = 30.0
 """How long a cluster may take to be whole once nothing fails any more."""
 SEGMENT_BYTES = 3000
-"""So that the log has several segments."""
+"""How large a segment of the log gets here."""
 AFTERMATH_SECONDS = 7.0
 """How long things that went wrong before are still felt: broken links that nobody has noticed, stopped members."""
 QUIET_SECONDS = 4.0
@@ -53,6 +53,11 @@ class Outcome:
     callbacks: int
 
 
+def shrink_segments() -> None:
+    """Has the log have several segments, for the rest of the process; tests have a fixture that undoes it."""
+    segments.SEGMENT_BYTES_MAX = segments.ALLOCATE_BYTES = SEGMENT_BYTES
+
+
 class Run:
     """A seed's run."""
 
@@ -69,7 +74,6 @@ class Run:
         Raises:
             SimulationError: something is wrong; its notes tell what happened before.
         """
-        large, segments.SEGMENT_BYTES_MAX = segments.SEGMENT_BYTES_MAX, SEGMENT_BYTES
         try:
             self.found()
             self._chaos()
@@ -79,7 +83,6 @@ class Run:
             error.add_note(self.world.story())
             raise
         finally:
-            segments.SEGMENT_BYTES_MAX = large
             self.world.loop.bury()
         world = self.world
         return Outcome(
@@ -163,6 +166,7 @@ class Run:
             if host.machine is not None:
                 self.world.invariants.state_is(host.name, host.machine.index, host.machine.digest())
         self.world.invariants.check_nothing_lost()
+        self.clients.check_history()
         if loop.failure is not None:
             raise SimulationError(str(loop.failure)) from loop.failure
 

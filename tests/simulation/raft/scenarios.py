@@ -11,6 +11,9 @@ from tests.simulation.raft.virtual_time import SimulationError, current_process
 from tests.simulation.raft.world import Host
 
 Scenario = Callable[[Stage], None]
+BURST = 60
+FILES_MAX = 8
+"""Segments and snapshots that a member may have when it is at rest."""
 MEMBERS = {
     "an_old_acknowledgement": 5,
     "an_entry_of_an_old_term": 5,
@@ -129,10 +132,12 @@ def a_read_from_a_leader_that_slept(stage: Stage) -> None:
     sleeper = stage.leader()
     others = [host for host in stage.hosts if host is not sleeper]
     stage.written(sleeper)
+    wakes_at = stage.world.loop.time() + 5.0
     if sleeper.process is not None:
-        sleeper.process.stop_for(3.0)
+        sleeper.process.stop_for(5.0)
     stage.part([sleeper], others)
     stage.written(stage.leader(others))
+    stage.until("it is about to wake", lambda: stage.world.loop.time() > wakes_at - 0.1)
     read = stage.world.background(stage.play.clients.read(through=sleeper))
     stage.run(8.0)
     if read.done() and read.result():
@@ -473,6 +478,54 @@ def one_that_is_not_added_yet(stage: Stage) -> None:
     stage.end()
 
 
+def a_long_log(stage: Stage) -> None:
+    """Much is written while one member is away: nobody keeps more than the bounds, and it is fed a snapshot."""
+    leader = stage.leader()
+    away = next(host for host in stage.hosts if host is not leader)
+    away.crash("by script", power=False)
+    settings = stage.world.settings
+    entries_max = 4 * settings.snapshot_entries + settings.kept_entries + BURST
+    for _ in range(12):
+        burst = [stage.write(leader) for _ in range(BURST)]
+        stage.until("all are written", lambda tasks=burst: all(task.done() for task in tasks))  # type: ignore[misc]
+        for host in stage.hosts:
+            if host.is_up and (kept := stage.kept_entries(host)) > entries_max:
+                raise SimulationError(f"{host.name} keeps {kept} entries")
+    restored = stage.world.counts.restored
+    away.boot()
+    stage.run(3.0)
+    stage.whole()
+    if stage.world.counts.restored == restored:
+        raise SimulationError("the one that was away got no snapshot")
+    for host in stage.hosts:
+        if len(host.disk.names()) > FILES_MAX:
+            raise SimulationError(f"{host.name} keeps {host.disk.names()}")
+    stage.end()
+
+
+def a_new_cluster_by_force(stage: Stage) -> None:
+    """Two of three burn down, and the third one goes on alone; the two come back and learn that they are gone."""
+    survivor = stage.leader()
+    others = [host for host in stage.hosts if host is not survivor]
+    for _ in range(5):
+        stage.written(survivor)
+    for host in stage.hosts:
+        host.crash("by script", power=True)
+    survivor.boots_alone = True
+    survivor.boot()
+    stage.hosts = [survivor]
+    stage.written(stage.leader())
+    for host in others:
+        host.boot()
+        stage.until("it learns that it is gone", lambda gone=host: gone.was_removed)  # type: ignore[misc]
+    survivor.crash("by script", power=True)
+    survivor.boot()
+    joiner = stage.joiner()
+    task = stage.add(stage.leader([survivor]), joiner)
+    stage.until("it is added", task.done)
+    stage.end()
+
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
@@ -497,5 +550,7 @@ SCENARIOS: dict[str, Scenario] = {
         a_second_change,
         a_removed_one_comes_again,
         one_that_is_not_added_yet,
+        a_long_log,
+        a_new_cluster_by_force,
     )
 }

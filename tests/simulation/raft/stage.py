@@ -21,6 +21,7 @@ class Stage:
     def __init__(self, members: int = 3, mutation: Mutation | None = None, seed: int = 0) -> None:
         self.play = Run(seed, QUIET.of(members), mutation)
         self.world = self.play.world
+        self.play.clients.patience_seconds = (6.0, 6.0)
         self.play.found()
         self.hosts = list(self.world.hosts)
         self.network = self.world.network
@@ -71,6 +72,11 @@ class Stage:
     def last_index(self, host: Host) -> int:
         """How far its log goes."""
         return host.log.status().last_index if host.log is not None else 0
+
+    def kept_entries(self, host: Host) -> int:
+        """How many entries are in its log, on disk and in memory."""
+        journal = self._participant(host).member.journal
+        return journal.last_index - journal.before.index
 
     def term(self, host: Host) -> int:
         """The latest term that it has heard of."""

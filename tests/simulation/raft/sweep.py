@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 
 from tests.simulation.raft.profiles import PROFILES, profile_of
-from tests.simulation.raft.run import Outcome, Run
+from tests.simulation.raft.run import Outcome, Run, shrink_segments
 from tests.simulation.raft.virtual_time import SimulationError
 
 TELL_EVERY = 20
@@ -16,16 +16,10 @@ TELL_EVERY = 20
 
 def main() -> None:
     """Runs the seeds; tells of each failure, and now and then what was done."""
-    parser = argparse.ArgumentParser(prog="sweep")
-    parser.add_argument("seeds", help="FIRST:END")
-    parser.add_argument("profile", nargs="?", help="the profile of all of them")
-    parser.add_argument("--story", type=int, default=60, help="lines of a failure's story")
-    parser.add_argument("--first", action="store_true", help="end with the first failure")
-    parser.add_argument("--digest", action="store_true", help="tell each run's digest only")
-    parser.add_argument("--log", action="store_true", help="show what the members log")
-    given = parser.parse_args()
+    given = arguments()
     if not given.log:
         logging.disable()
+    shrink_segments()
     first, _, end = given.seeds.partition(":")
     totals: Counter[str] = Counter()
     began = time.monotonic()
@@ -46,6 +40,18 @@ def main() -> None:
             say(f"seed {seed}: {dict(totals)} {time.monotonic() - began:.0f} s")
     say(f"{dict(totals)} {time.monotonic() - began:.0f} s")
     sys.exit(1 if totals["failed"] else 0)
+
+
+def arguments() -> argparse.Namespace:
+    """What to run, and what to tell."""
+    parser = argparse.ArgumentParser(prog="sweep")
+    parser.add_argument("seeds", help="FIRST:END")
+    parser.add_argument("profile", nargs="?", help="the profile of all of them")
+    parser.add_argument("--story", type=int, default=60, help="lines of a failure's story")
+    parser.add_argument("--first", action="store_true", help="end with the first failure")
+    parser.add_argument("--digest", action="store_true", help="tell each run's digest only")
+    parser.add_argument("--log", action="store_true", help="show what the members log")
+    return parser.parse_args()
 
 
 def run(seed: int, profile_name: str | None, story: int) -> Outcome | None:

@@ -13,8 +13,8 @@ from tests.simulation.raft.virtual_time import SimulationError
 from tests.simulation.raft.world import Mutation
 
 
-def play(name: str, mutation: Mutation | None = None) -> None:
-    SCENARIOS[name](Stage(MEMBERS.get(name, 3), mutation))
+def play(name: str, mutation: Mutation | None = None, seed: int = 0) -> None:
+    SCENARIOS[name](Stage(MEMBERS.get(name, 3), mutation, seed))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -25,10 +25,10 @@ def test_with_the_rules_kept_a_scenario_ends_well(name: str) -> None:
 def caught(mutant: Mutant) -> str:
     """What is said of it; empty: nobody noticed."""
     profiles = {profile.name: profile for profile in PROFILES}
-    for seed in range(1 if mutant.scenario else mutant.seeds):
+    for seed in range(mutant.seeds):
         try:
             if mutant.scenario:
-                play(mutant.scenario, mutant.mutation)
+                play(mutant.scenario, mutant.mutation, seed)
             else:
                 Run(seed, profiles[mutant.profile], mutant.mutation).go()
         except SimulationError as error:

@@ -83,6 +83,9 @@ class Host:
         self.is_lost = False
         """Its disk is gone for good."""
         self.boots_as_first = False
+        """Its next start founds a cluster,"""
+        self.boots_alone = False
+        """or makes one of what is left of another."""
         self.process: Process | None = None
         self.log: ReplicatedLog | None = None
         self.starting: ReplicatedLog | None = None
@@ -118,8 +121,9 @@ class Host:
         log, machine = self.world.make_log(self, process)
         self.starting = log
         bootstrap, self.boots_as_first = self.boots_as_first, False
+        forced, self.boots_alone = self.boots_alone, False
         try:
-            await log.start(bootstrap=bootstrap)
+            await (log.force_new_cluster() if forced else log.start(bootstrap=bootstrap))
         except SystemFailureError as error:
             if not isinstance(error.__cause__, OSError):
                 raise
@@ -180,13 +184,13 @@ class Host:
         self.disk = self._new_disk()
         self.boot()
 
-    async def read_index(self) -> int:
-        """How far the state has come that a linearizable read sees."""
+    async def read(self, key: str) -> tuple[int, str | None]:
+        """A register as a linearizable read sees it, and how far the state had come."""
         log, machine = self.log, self.machine
         if log is None or machine is None:
             raise SimulationError(f"{self.name} is down")
         await log.up_to_date()
-        return machine.index
+        return machine.index, machine.values.get(key)
 
     def _new_disk(self) -> SimulatedDisk:
         disk = SimulatedDisk(self.world.chance, self)
