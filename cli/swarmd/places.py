@@ -7,6 +7,9 @@ from cli.swarmd.membership import MembershipFile
 from common.errors import SystemFailureError
 from common.pki.files import NodeFiles
 
+SEGMENTS = "log-*"
+"""Names of the files of a log."""
+
 
 class Places:
     """``<data-root>/swarm``. README.md tells what is there when."""
@@ -16,6 +19,10 @@ class Places:
         self.membership = MembershipFile(directory / "node")
         self.certificates = NodeFiles(directory / "certificates")
         self.log = directory / "raft"
+
+    def has_log(self) -> bool:
+        """Whether there is a log, be it empty: a manager's first start makes it, for good."""
+        return any(self.log.glob(SEGMENTS))
 
     def forget(self) -> None:
         """Takes away all but the membership, which must be gone before.

@@ -38,6 +38,7 @@ JOINING_GOES_ON = (
     'Use the "docker info" command to see the current swarm status of your node.'
 )
 LEAVE = "leave the swarm to let this node join anew"
+LOG_GONE = f"this manager's log is gone: remove it from the swarm by another manager; {LEAVE}"
 
 log = logging.getLogger("swarmd.node")
 
@@ -150,6 +151,11 @@ class SwarmNode:
         if membership.removed:
             log.error("this node is no part of its swarm", extra={"reason": membership.removed})
             self._trouble = membership.removed
+            return
+        if membership.member_id and not membership.is_joining and not self._places.has_log():
+            # With an empty one it would vote for whoever lacks what it has acknowledged.
+            log.error(LOG_GONE)
+            self._trouble = LOG_GONE
             return
         if self._places.certificates.open() is None:
             raise SystemFailureError(
