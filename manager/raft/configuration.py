@@ -92,12 +92,15 @@ def check_addition(configuration: Configuration, peer: Peer, *, may_return: bool
     """Refuses a member that cannot be added.
 
     Raises:
-        ConflictError: its id was removed, or its node has another member.
+        ConflictError: its id was removed, or is another node's, or its node has another member.
     """
     if not may_return:
         raise ConflictError(
             f"manager {peer.member_id} was removed from the swarm", hint="join with a new id"
         )
+    known = configuration.peer(peer.member_id)
+    if known is not None and known.node_id != peer.node_id:
+        raise ConflictError(f"manager {peer.member_id} is on another node: {known.node_id}")
     for member in configuration.members:
         if member.node_id == peer.node_id and member.member_id != peer.member_id:
             raise ConflictError(

@@ -131,3 +131,9 @@ def test_what_holds_behind_a_snapshot_survives_compaction() -> None:
     assert along.latest == of(A, B)
     along.cut_from(1)  # the log is never cut below a snapshot
     assert along.latest == of(A, B)
+
+
+def test_a_node_does_not_get_the_member_of_another() -> None:
+    thief = Peer(member_id="a", node_id="node-x", address="x:2377")
+    with pytest.raises(ConflictError, match="is on another node"):
+        check_addition(of(A, B), thief, may_return=True)
