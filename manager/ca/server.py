@@ -145,9 +145,11 @@ class CaServer:
         """Makes the node, or finds it made.
 
         Raises:
-            ForbiddenError: it is there, with another role.
+            ForbiddenError: it is there, with another role; or the token is none any more.
         """
         await self._store.up_to_date()
+        if role_of_token(asked.token, self._cluster().root_ca) is not role:
+            raise ForbiddenError(NOT_LET_IN)  # the token was replaced, which was not known here
         if node_id not in self._store.state.nodes:
             try:
                 await self._store.propose([Create(object=_new_node(node_id, role, asked))])

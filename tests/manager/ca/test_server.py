@@ -6,7 +6,7 @@ import logging
 import random
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from common.pki.identity import MANAGER_NAME
 from common.pki.tokens import new_token, parse_token
 from manager.ca.server import CaServer, CertificateRequest
 from manager.listener import ClusterListener
-from manager.store.changes import Create
+from manager.store.changes import Create, Update
 from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import CLUSTER_ID, NOW, files_of, root_of
@@ -32,6 +32,7 @@ from tests.support.tls_streams import MANAGER, accepting, dialled
 
 ROOT = root_of()
 WORKERS, MANAGERS = str(new_token(ROOT.certificate)), str(new_token(ROOT.certificate))
+OTHER_WORKERS = str(new_token(ROOT.certificate))
 KEY, REQUEST = new_request()
 
 
@@ -73,6 +74,23 @@ async def test_the_token_decides_on_the_role(store: Store, server: CaServer) -> 
     issued = await server.issue(asked(MANAGERS), "")
     assert issued.role is Role.MANAGER
     assert store.state.nodes[issued.node_id].spec.role is Role.MANAGER
+
+
+async def test_a_token_that_was_replaced_lets_nobody_in_where_that_is_not_known_yet(
+    store: Store, server: CaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manager that was cut off, or stopped, knows the old token until it has caught up."""
+    cluster = store.state.clusters[CLUSTER_ID]
+    rotated = replace(cluster, root_ca=replace(cluster.root_ca, worker_token=OTHER_WORKERS))
+
+    async def catch_up() -> None:
+        if store.state.clusters[CLUSTER_ID].root_ca.worker_token == WORKERS:
+            await store.propose([Update(object=rotated)])
+
+    monkeypatch.setattr(store, "up_to_date", catch_up)
+    with pytest.raises(ForbiddenError):
+        await server.issue(asked(), "")
+    assert store.state.nodes == {}
 
 
 async def test_a_repeated_request_is_the_same_node(store: Store, server: CaServer) -> None:
