@@ -1,6 +1,7 @@
 """Streams over real TLS on the loopback."""
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
@@ -61,6 +62,21 @@ async def test_frames_go_both_ways_in_order(tmp_path: Path) -> None:
         heard.stream.close()
         assert await heard.stream.until_ended() == "closed"
         assert heard.ended == ["closed"]
+
+
+async def test_both_ends_send_at_once_and_give_up_on_a_dead_machine(tmp_path: Path) -> None:
+    ends: list[FramedStream] = []
+    async with listening(tmp_path, [accepting(ends.append)]) as listener:
+        ends.append(await dialled(listener, client_of(tmp_path, WORKER)))
+        for end in ends:
+            assert end.transport is not None
+            found = end.transport.get_extra_info("socket")
+            assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            timeout = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert timeout == BOUNDS.silence_seconds * 1000
+        for end in ends:
+            end.abort("seen")
+            await end.until_ended()
 
 
 async def test_what_was_sent_before_closing_still_arrives(tmp_path: Path) -> None:
