@@ -75,6 +75,7 @@ class FramedStream(asyncio.BufferedProtocol):
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
         self._is_full = self._is_flush_due = self._is_reading_paused = False
+        self._frames_of_turn, self._is_busy = 0, False
         self._is_closing = self._is_told_to_close = False
         self._heard = self._spoke = True
         self._silent_ticks = self._stuck_ticks = 0
@@ -124,8 +125,9 @@ class FramedStream(asyncio.BufferedProtocol):
     def send(self, frame: bytes) -> bool:
         """Sends a frame; False: it is gone, or too much waits.
 
-        The first frame of a turn of the loop goes out at once, before whatever else the turn begins (a thread that
-        writes to a disk competes with TLS for the interpreter); all others of the turn go out together at its end.
+        The only frame of a turn of the loop goes out at once, before whatever else the turn begins (a thread that
+        writes to a disk competes with TLS for the interpreter). Where there were several, those of the next turn go
+        out together at its end.
 
         Raises:
             ValueError: the frame is empty: our own mistake.
@@ -140,10 +142,12 @@ class FramedStream(asyncio.BufferedProtocol):
         self._out.append(length_prefix(frame))
         self._out.append(frame)
         self._out_bytes += size
+        self._frames_of_turn += 1
         if not self._is_flush_due and not self._is_full:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
-            self._write()
+            if not self._is_busy:
+                self._write()
         return True
 
     def pause_reading(self) -> None:
@@ -262,6 +266,7 @@ class FramedStream(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
+        self._is_busy, self._frames_of_turn = self._frames_of_turn > 1, 0
         if self._transport is None:
             return
         if self._out:

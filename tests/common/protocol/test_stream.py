@@ -98,12 +98,23 @@ async def end() -> End:
     return made
 
 
-async def test_a_frame_goes_out_at_once_and_all_others_of_its_turn_together(end: End) -> None:
-    for frame in (b"one", b"two", b"three"):
-        assert end.stream.send(frame)
-    assert end.transport.written == [framed(b"one")]
-    await turn()
-    assert end.transport.written == [framed(b"one"), framed(b"two") + framed(b"three")]
+async def test_a_frame_goes_out_at_once_unless_it_has_company(end: End) -> None:
+    one, two, three = framed(b"one"), framed(b"two"), framed(b"three")
+
+    async def written(*frames: bytes) -> tuple[list[bytes], list[bytes]]:
+        """In the turn itself, and behind it."""
+        end.transport.written.clear()
+        for frame in frames:
+            assert end.stream.send(frame)
+        at_once = list(end.transport.written)
+        await turn()
+        return at_once, end.transport.written[len(at_once) :]
+
+    assert await written(b"one") == ([one], [])
+    assert await written(b"one", b"two", b"three") == ([one], [two + three])
+    assert await written(b"one", b"two", b"three") == ([], [one + two + three])
+    assert await written(b"one") == ([], [one])
+    assert await written(b"one") == ([one], [])
 
 
 async def test_what_comes_before_there_is_a_user_waits() -> None:
