@@ -106,6 +106,8 @@ class Participant:
             raise NotLeaderError("this manager does not lead the swarm")
         if len(self.waiting) >= PROPOSALS_MAX:
             raise UnavailableError("too many changes are under way", hint="try again")
+        if member.journal.bytes >= self._around.settings.log_bytes_max:
+            raise UnavailableError("too many changes wait for a snapshot", hint="try again")
         if index_max is not None and member.journal.last_index >= index_max:
             raise UnavailableError("too much has changed since this was proposed first")
         outcome = self.waiting.for_outcome(member.add(command))

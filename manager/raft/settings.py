@@ -35,12 +35,16 @@ class RaftSettings:
     """Entries that stay in the log below a snapshot, so that a member that lags a little needs no snapshot …"""
     kept_bytes: int = 32 * 1024 * 1024
     """… unless their commands are larger than this."""
+    log_bytes_max: int = 1024 * 1024 * 1024
+    """Commands in the log, all in memory: beyond this nothing is proposed before a snapshot has let some of it go."""
     snapshot_stall_seconds: float = 3.0
     """A follower that asks for the same part for this long is sent it again."""
     snapshot_parts_in_flight: int = 4
     """Parts of a snapshot that are sent ahead of what was asked for."""
 
     def __post_init__(self) -> None:
-        """Refuses times that cannot work together."""
+        """Refuses times and bounds that cannot work together."""
         if not 3 * self.heartbeat_seconds <= self.election_seconds_min < self.election_seconds_max:
             raise ValueError("an election must wait for at least three heartbeats")
+        if self.kept_bytes >= self.log_bytes_max:
+            raise ValueError("what is kept of the log must be less than what it may hold")

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import ConflictError, NoLeaderError, NotFoundError, OutcomeUnknownError
+from common.errors import (
+    ConflictError,
+    NoLeaderError,
+    NotFoundError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 from manager.raft.errands import ANSWER_SECONDS_MAX
 from manager.raft.messages import SnapshotPart
 from tests.support.raft_cluster import QUICK, WAIT_SECONDS, RaftCluster, RaftMember
@@ -303,3 +309,18 @@ async def test_a_snapshot_is_restored_into_a_new_cluster(three: RaftCluster) -> 
     (index,) = await three.propose(fresh, b"3")
     assert index > meta.index
     assert fresh.machine.applied == [b"1", b"2", b"3"]
+
+
+async def test_nothing_is_proposed_that_would_make_the_log_too_large_for_memory(
+    tmp_path: Path,
+) -> None:
+    settings = replace(QUICK, kept_entries=1, kept_bytes=100, log_bytes_max=10_000)
+    cluster = RaftCluster(tmp_path, settings)
+    await cluster.grow_to("a")
+    (member,) = cluster.members.values()
+    with pytest.raises(UnavailableError, match="wait for a snapshot"):
+        await cluster.propose(member, *[bytes(1_000)] * 11)
+    await member.log.snapshot_now()
+    await cluster.propose(member, bytes(1_000))
+    await cluster.stop()
+    assert cluster.failures == []
