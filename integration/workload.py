@@ -105,26 +105,27 @@ class _Client:
     def __init__(
         self,
         name: str,
-        managers: Sequence[Manager],
+        reads_at: Manager,
+        writes_at: Manager,
         registers: Registers,
         recorder: Recorder,
-        chance: random.Random,
     ) -> None:
-        self._name, self._managers, self._registers = name, managers, registers
-        self._recorder, self._chance = recorder, chance
+        """Always at the same managers, so that not everyone ends up waiting for one that does not answer."""
+        self._name, self._reads_at, self._writes_at = name, reads_at, writes_at
+        self._registers, self._recorder = registers, recorder
+        self._chance = random.Random(name)
         self._written = 0
 
     async def run(self, settings: Settings, is_over: Callable[[], bool]) -> None:
         """Goes on until told to end."""
         while not is_over():
-            manager = self._chance.choice(self._managers)
             key = self._chance.choice(sorted(self._registers.ids))
-            seen = await self._read(manager, key)
+            seen = await self._read(self._reads_at, key)
             if seen is None:
                 await asyncio.sleep(PAUSE_AFTER_FAILURE_SECONDS)
             elif self._chance.random() < settings.writes_share:
                 padding = "x" * settings.padding_bytes
-                await self._swap(self._chance.choice(self._managers), key, seen, padding)
+                await self._swap(self._writes_at, key, seen, padding)
             await asyncio.sleep(settings.pause_seconds)
 
     async def _read(self, manager: Manager, key: str) -> dict[str, Any] | None:
@@ -225,9 +226,13 @@ class Workload:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(settings.clients):
-                    chance = random.Random(f"{seed} {number}")
-                    name = f"{seed}.{number}"
-                    client = _Client(name, managers, self.registers, recorder, chance)
+                    client = _Client(
+                        f"{seed}.{number}",
+                        managers[number % len(managers)],
+                        managers[(2 * number + 1) % len(managers)],
+                        self.registers,
+                        recorder,
+                    )
                     group.create_task(client.run(settings, over.is_set))
         finally:
             for manager in managers:
