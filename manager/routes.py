@@ -69,16 +69,19 @@ class ManagerRoutes:
     def vouch(self, peer: PeerIdentity, access: Access) -> None:
         """Refuses, where managers ask, a node that is a worker by now, though its certificate is still a manager's.
 
-        A node that is not in the list may be one that this manager has not heard of yet.
+        A node that is not in the list may be one that this manager has not heard of yet. One whose member was removed
+        is told so by the route, where it says which member it is: never by what this manager, which may be behind,
+        thinks of the node.
 
         Raises:
-            HTTPGone: by which it learns of it.
+            ForbiddenError: it is none.
         """
         node = self._manager.store.state.nodes.get(peer.node_id)
         if access is not Access.MANAGER or node is None or node.spec.role is Role.MANAGER:
             return
-        if peer.node_id not in self._manager.managers():
-            raise web.HTTPGone(text=f"node {peer.node_id} is no manager of this swarm any more")
+        status = self._manager.status()
+        if peer.node_id not in status.nodes | status.removed_nodes:
+            raise ForbiddenError(f"node {peer.node_id} is no manager of this swarm")
 
     # ------------------------------------------------------------------------------------- agents
 

@@ -41,5 +41,7 @@ class RaftStatus:
     """Ids that were removed for ever, by what is committed: whoever has one may be told so."""
     is_member: bool = False
     """Whether this member is one by what is committed: its addition cannot be reversed any more."""
+    nodes: frozenset[str] = frozenset()
+    """The members' nodes, by the latest configuration or by what is committed: whose votes may count."""
     removed_nodes: frozenset[str] = frozenset()
     """Nodes of members that were removed, and that have no other member since."""

@@ -267,6 +267,9 @@ class ReplicatedLog:
             snapshot=participant.snapshots.position.index,
             removed=settled.removed,
             is_member=settled.peer(self._around.me.member_id) is not None,
+            nodes=frozenset(
+                peer.node_id for peer in (*settled.members, *member.configuration.members)
+            ),
             removed_nodes=settled.removed_nodes,
         )
 

@@ -1,0 +1,86 @@
+"""Which nodes with a manager's certificate are heard as managers."""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import pytest
+
+from common.errors import ForbiddenError
+from common.model.node import Node, NodeSpec, Role
+from manager.listener import Access
+from manager.raft.peers import Peer, RaftStatus
+from manager.routes import ManagerRoutes
+from manager.store.changes import Create
+from manager.store.store import Store, memory_store
+from tests.support.fake_clock import FakeClock
+from tests.support.pki import identity
+
+ME = Peer(member_id="a" * 16, node_id="node-a", address="")
+STATUS = RaftStatus(
+    me=ME,
+    members=(ME,),
+    leader=None,
+    is_leader=False,
+    reachable=frozenset(),
+    term=1,
+    last_index=1,
+    commit=1,
+    applied=1,
+    snapshot=0,
+    removed=frozenset(),
+    nodes=frozenset({"node-a"}),
+)
+
+
+@dataclass
+class FakeManager:
+    store: Store
+    raft: RaftStatus = STATUS
+
+    def status(self) -> RaftStatus:
+        return self.raft
+
+
+@pytest.fixture
+async def manager() -> FakeManager:
+    store = memory_store(FakeClock(), random.Random(1))
+    worker, other = NodeSpec(role=Role.WORKER), NodeSpec(role=Role.MANAGER)
+    await store.propose(
+        [
+            Create(object=Node(id="node-w", spec=worker)),
+            Create(object=Node(id="node-m", spec=other)),
+        ]
+    )
+    return FakeManager(store)
+
+
+def vouch(manager: FakeManager, node: str) -> None:
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None)
+    routes.vouch(identity(node), Access.MANAGER)
+
+
+async def test_a_worker_is_no_manager_though_its_certificate_says_so(manager: FakeManager) -> None:
+    """It is refused, but not told that it was removed: this manager may be behind."""
+    with pytest.raises(ForbiddenError):
+        vouch(manager, "node-w")
+
+
+async def test_a_manager_or_one_that_is_not_known_yet_is_heard(manager: FakeManager) -> None:
+    vouch(manager, "node-m")
+    vouch(manager, "node-x")
+
+
+async def test_one_that_is_to_be_a_worker_is_heard_while_its_vote_counts(
+    manager: FakeManager,
+) -> None:
+    """Its removal may be in this log, and be reversed."""
+    manager.raft = replace(STATUS, nodes=frozenset({"node-a", "node-w"}))
+    vouch(manager, "node-w")
+
+
+async def test_one_whose_member_was_removed_is_told_so_where_it_says_its_id(
+    manager: FakeManager,
+) -> None:
+    manager.raft = replace(STATUS, removed_nodes=frozenset({"node-w"}))
+    vouch(manager, "node-w")
