@@ -186,7 +186,7 @@ class Dispatcher:
         register = await self._first_message(channel)
         if register is None:
             return
-        refusal = self._refusal(register, node_id)
+        refusal = await self._refusal(register, node_id)
         if refusal is not None:
             _log.info("node %s is refused: %s", register.node_id, refusal.reason)
             await channel.send(refusal)
@@ -224,9 +224,15 @@ class Dispatcher:
         await self._clock.sleep(REGISTER_SECONDS_MAX)
         channel.close()
 
-    def _refusal(self, register: Register, node_id: str) -> SessionRefused | None:
+    async def _refusal(self, register: Register, node_id: str) -> SessionRefused | None:
+        """Why an agent is not served. That its node is not in the list counts only once this surely leads."""
         if node_id not in ("", register.node_id):
             return SessionRefused(reason=f"the certificate is that of node {node_id}")
+        if self._leads and register.node_id not in self._store.state.nodes:
+            try:
+                await self._store.up_to_date()
+            except UnavailableError as error:
+                return SessionRefused(reason=error.message)
         if not self._leads:
             return SessionRefused(reason="this manager does not lead")
         if register.node_id not in self._store.state.nodes:

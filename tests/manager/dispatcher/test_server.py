@@ -162,6 +162,29 @@ async def test_an_unknown_node_is_refused(world: World) -> None:
         assert "n9" not in world.store.state.nodes
 
 
+async def test_a_node_that_the_next_leader_let_in_is_not_sent_away_for_good(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who has led, and does not know yet that it no longer does, does not know that node."""
+
+    async def never() -> None:
+        raise NoLeaderError
+
+    async def catch_up() -> None:
+        await world.store.propose([Create(object=Node(id="n9"))])
+
+    async with world.leading():
+        monkeypatch.setattr(world.store, "up_to_date", never)
+        agent = await world.knock("n9")
+        (refusal,) = await agent.hear()
+        assert isinstance(refusal, SessionRefused)
+        assert not refusal.is_final
+        monkeypatch.setattr(world.store, "up_to_date", catch_up)
+        agent = await world.knock("n9")
+        assert isinstance((await agent.hear())[0], SessionOpened)
+        agent.channel.close()
+
+
 async def test_a_node_with_the_certificate_of_another_is_refused(world: World) -> None:
     async with world.leading():
         agent = await world.knock("n1", certificate="n2")
