@@ -29,6 +29,8 @@ Ask = Callable[[], Coroutine[Any, Any, Any]]
 KEYS = [f"key{number}" for number in range(40)]
 STEPS_MAX = 20_000
 """How long an order of what clients saw is looked for, for each register."""
+LARGE_BYTES_MAX = 3000
+"""Some entries are larger than a message of the profiles takes, or than may be under way at once."""
 TRIES_MAX = 12
 PATIENCE_SECONDS = (0.3, 4.0)
 """How long a client waits for an answer before it asks another member."""
@@ -185,10 +187,12 @@ class Clients:
 
     def _draw_write(self, number: int) -> "_Write":
         key, value = self.chance.choice(KEYS), f"value{number}"
+        room = b" " * (self.chance.randrange(LARGE_BYTES_MAX) if self.chance.random() < 0.05 else 0)
         if self.chance.random() < 0.5:
-            return _Write(number, key, pack_set(key, value), Write(value=value), expected=None)
+            entry = pack_set(key, value) + room
+            return _Write(number, key, entry, Write(value=value), expected=None)
         expected = self.world.last_seen(key)
-        entry = pack_compare_and_set(key, expected, value)
+        entry = pack_compare_and_set(key, expected, value) + room
         return _Write(number, key, entry, Swap(expected=expected, value=value), expected=expected)
 
     def _judge(self, wrong: str | None) -> None:

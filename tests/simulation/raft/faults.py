@@ -5,6 +5,7 @@ import errno
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from manager.raft.messages import Appended, AskVote, Message, Vote
 from tests.simulation.raft.world import Host, World
@@ -29,6 +30,8 @@ class Storm:
     heal: float = 8
     fail_disk: float = 1
     fill_disk: float = 1
+    slow_disk: float = 1
+    restart: float = 1
     weather: float = 2
     transfer: float = 2
     snapshot: float = 1
@@ -68,6 +71,8 @@ class Faults:
             "heal": (storm.heal, self._heal),
             "fail_disk": (storm.fail_disk, self._fail_disk),
             "fill_disk": (storm.fill_disk, self._fill_disk),
+            "slow_disk": (storm.slow_disk, self._slow_disk),
+            "restart": (storm.restart, self._restart),
             "weather": (storm.weather, self._change_weather),
             "transfer": (storm.transfer, self._transfer),
             "snapshot": (storm.snapshot, self._snapshot),
@@ -92,6 +97,8 @@ class Faults:
         self._world.network.weather.ghosts = 0.0
         self._world.network.weather.chaos = 0.0
         for host in self._world.hosts:
+            if host.process is not None:
+                host.process.slowness = 1.0
             host.disk.lose_power_at = None
             host.disk.bytes_free = None
             host.disk.refuse = lambda _operation, _name: None
@@ -208,14 +215,25 @@ class Faults:
             self._world.trace(f"the disk of {host.name} is nearly full")
             host.disk.bytes_free = self._chance.randrange(5000)
 
+    def _slow_disk(self) -> None:
+        host = self._a_host()
+        if host is not None and host.process is not None:
+            host.process.slowness = self._chance.choice((1.0, 1.0, 5.0, 30.0))
+            self._world.trace(f"the disk of {host.name} is slow: {host.process.slowness}")
+
     # ------------------------------------------------------------------------------ what users do
+
+    def _restart(self) -> None:
+        host = self._a_host()
+        if host is not None:
+            self._world.background(host.leave_in_order())
 
     def _transfer(self) -> None:
         leader = self._leader()
         if leader is not None and leader.log is not None:
             self._world.trace(f"{leader.name} is asked to hand over")
             self._world.counts.transfers += 1
-            self._world.ask(leader, leader.log.transfer)
+            self._world.ask(leader, partial(leader.log.transfer, self._a_successor()))
 
     def _snapshot(self) -> None:
         host = self._a_host()
@@ -224,6 +242,9 @@ class Faults:
             self._world.ask(host, host.log.snapshot_now)
 
     # ------------------------------------------------------------------------------------- choices
+
+    def _a_successor(self) -> str | None:
+        return self._chance.choice([None, *(host.member_id for host in self._up())])
 
     def _up(self) -> list[Host]:
         return [host for host in self._world.hosts if host.is_up]

@@ -86,7 +86,9 @@ class Operator:
             return False
         member_id = host.member_id
         done = await self._change(
-            by, partial(by.log.remove, member_id), f"remove {host.name} {member_id}"
+            by,
+            partial(by.log.remove, member_id, force=self._chance.random() < 0.1),
+            f"remove {host.name} {member_id}",
         )
         if done:
             self._removed_ids.append((member_id, host.name, host.address))
@@ -109,8 +111,9 @@ class Operator:
         if leader is None or len(members) <= MEMBERS_MIN:
             return
         host = self._world.host_of(self._chance.choice(sorted(members)))
-        if host is not None:
-            await self.remove(host, by=leader)
+        anyone = self._world.host_of(self._chance.choice(sorted(members)))
+        if host is not None and anyone is not None:
+            await self.remove(host, by=self._chance.choice((leader, anyone)))
 
     async def _remove_leader(self) -> None:
         leader, members = self.leader(), self._members()

@@ -63,6 +63,14 @@ ELECTIONS = Profile(
         after_vote=0.25, after_acknowledgement=0.01, busybody=0.3, chaos_max=0.4,
     ),
 )  # fmt: skip
+EVERYTHING = Profile(
+    name="everything",
+    settings=replace(SMALL, election_seconds_max=0.6),
+    storm=Storm(
+        every_seconds=0.6, after_vote=0.1, after_acknowledgement=0.005, busybody=0.1, chaos_max=0.3
+    ),
+    changes=Changes(every_seconds=0.7),
+)
 QUIET = Profile(
     name="quiet",
     settings=replace(SMALL, append_entries_max=1),
@@ -71,7 +79,7 @@ QUIET = Profile(
 )
 """Nothing happens but what a script does; each message has one entry, so that scripts can tell them apart."""
 
-PROFILES = (MIXED, POWER, MEMBERSHIP, NETWORK, FIVE, ELECTIONS)
+PROFILES = (MIXED, POWER, MEMBERSHIP, NETWORK, FIVE, ELECTIONS, EVERYTHING)
 
 
 def profile_of(seed: int) -> Profile:

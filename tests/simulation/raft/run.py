@@ -12,7 +12,7 @@ from tests.simulation.raft.virtual_time import SimulationError
 from tests.simulation.raft.world import Host, Mutation, World, WorldCounts
 
 FOUNDED_WITHIN_SECONDS = 60.0
-SETTLED_WITHIN_SECONDS = 30.0
+SETTLED_WITHIN_SECONDS = 12.0
 """How long a cluster may take to be whole once nothing fails any more."""
 SEGMENT_BYTES = 3000
 """How large a segment of the log gets here."""

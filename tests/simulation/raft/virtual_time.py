@@ -50,6 +50,8 @@ class Process:
         self.is_dead = False
         self.goes_on_at = 0.0
         self.in_thread = False
+        self.slowness = 1.0
+        """How much longer everything takes that waits for its disk."""
         self.context = contextvars.copy_context()
         self.context.run(_PROCESS.set, self)
         self._kept: deque[asyncio.Handle] = deque()
@@ -132,9 +134,7 @@ class VirtualLoop(_AnyLoop):  # type: ignore[misc] # a base of type Any: abstrac
         self._second, self._callbacks_in_second = 0, 0
         self.callbacks = 0
         self.failure: BaseException | None = None
-        self.thread_seconds: Callable[[], float] = lambda: self._chance.choice(
-            (0.0005, 0.002, 0.01, 0.1)
-        )
+        self.thread_seconds: Callable[[], float] = self._some_thread_seconds
         """How long a function given to a thread takes."""
         self._processes: list[Process] = []
 
@@ -223,6 +223,11 @@ class VirtualLoop(_AnyLoop):  # type: ignore[misc] # a base of type Any: abstrac
         except BaseException as error:  # noqa: BLE001 - whatever it is, the run has failed
             self.fail(error)
         self._now += STEP_SECONDS
+
+    def _some_thread_seconds(self) -> float:
+        process = _PROCESS.get()
+        slowness = process.slowness if process is not None else 1.0
+        return slowness * self._chance.choice((0.0005, 0.002, 0.01, 0.1))
 
     def _count(self) -> None:
         self.callbacks += 1

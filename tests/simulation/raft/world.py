@@ -35,6 +35,7 @@ from tests.support.power_loss import Disk
 
 TRACE_LINES = 400
 """How much of a run is told when it fails."""
+STOPPED_WITHIN_SECONDS = 5.0
 SYNC_SECONDS = (0.0005, 0.0005, 0.002, 0.01)
 """How long a member that waits for its disk in its loop is held."""
 
@@ -50,7 +51,7 @@ class SimulatedDisk(Disk):
     def begin(self, life: int, operation: str, name: str) -> bool:
         process = current_process()
         if operation.startswith("sync") and process is not None and not process.in_thread:
-            process.stop_for(self._delays.choice(SYNC_SECONDS))
+            process.stop_for(process.slowness * self._delays.choice(SYNC_SECONDS))
         return super().begin(life, operation, name)
 
     @override
@@ -144,6 +145,18 @@ class Host:
             self.disk.lose_power()
         else:
             self.disk.kill()
+
+    async def leave_in_order(self) -> None:
+        """Stops its member as an administrator does, and ends its process."""
+        process, log = self.process, self.log
+        if process is None or log is None:
+            return
+        self.world.trace(f"{self.name} stops in order")
+        self.log = None
+        await asyncio.wait({process.spawn(log.stop())}, timeout=STOPPED_WITHIN_SECONDS)
+        if self.process is process:
+            self.crash("it was stopped", power=False)
+            self.world.boot_later(self)
 
     def power_failed(self, where: str) -> None:
         """The power fails within an operation of its disk, which does the rest itself."""
