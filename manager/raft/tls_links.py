@@ -50,6 +50,8 @@ REFUSED_AGAIN_SECONDS: Final = 5.0
 """After an answer that will not change soon: another member, no certificate, removed."""
 SURPLUS_SECONDS: Final = 1.0
 """How long two connections with one member may stand before one is given up."""
+LOOK_AGAIN_SECONDS: Final = 1.0
+"""How often it is looked whether who has dialled is still let in."""
 UNLISTED_MAX: Final = 8
 """Members that the configuration does not list and that are heard nevertheless: it may be that it is behind."""
 WARN_AGAIN_SECONDS: Final = 30.0
@@ -164,7 +166,24 @@ class TlsLinks:
         self._check_dialler(sender, _member_id(request, TO), caller.identity)
         stream = accept(request, PROTOCOL, BOUNDS)
         self._adopt(sender, stream, is_dialled=False)
+        self._look_again_later(sender, caller.identity, stream)
         return await serve(stream)
+
+    def _look_again_later(self, sender: str, peer: PeerIdentity, stream: FramedStream) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(LOOK_AGAIN_SECONDS, self._look_again, sender, peer, stream)
+
+    def _look_again(self, sender: str, peer: PeerIdentity, stream: FramedStream) -> None:
+        """Who was let in may have been removed since."""
+        link = self._links.get(sender)
+        if link is None or link.streams.get(False) is not stream:
+            return
+        try:
+            self._check_dialler(sender, self._me.member_id, peer)
+        except (SwarmdError, web.HTTPException) as error:
+            stream.abort(f"it is not let in any more: {error}")
+        else:
+            self._look_again_later(sender, peer, stream)
 
     def _check_dialler(self, sender: str, addressee: str, peer: PeerIdentity) -> None:
         if self._receive is None:

@@ -138,6 +138,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DIAL_AGAIN_SECONDS", 0.005)
     monkeypatch.setattr(module, "REFUSED_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(module, "SURPLUS_SECONDS", 0.02)
+    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 0.02)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -304,6 +305,18 @@ async def test_a_member_that_is_not_listed_yet_is_heard_but_not_too_many(tmp_pat
         assert told.value.status == 503
         one.members = LISTED
         await dialled(one, context, B)
+
+
+@pytest.mark.parametrize("sender", ["e" * 16, C], ids=["under a made-up id", "under its own"])
+async def test_who_is_removed_is_heard_no_longer(tmp_path: Path, sender: str) -> None:
+    async with member(tmp_path, A) as one:
+        one.members = [*LISTED, Peer(member_id=C, node_id="node-c", address="")]
+        stream = await dialled(one, client_of(tmp_path, identity("node-c")), sender)
+        await asyncio.sleep(module.LOOK_AGAIN_SECONDS * 3)
+        assert one.links.is_connected(sender)
+        one.members, one.removed, one.removed_nodes = LISTED, {C}, {"node-c"}
+        await asyncio.wait_for(stream.until_ended(), 10)
+        await until(lambda: not one.links.is_connected(sender))
 
 
 async def test_before_it_starts_nobody_is_answered(tmp_path: Path) -> None:
