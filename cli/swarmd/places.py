@@ -11,6 +11,9 @@ SEGMENTS = "log-*"
 """Names of the files of a log."""
 
 
+DIRECTORY_MODE = 0o700
+
+
 class Places:
     """``<data-root>/swarm``. README.md tells what is there when."""
 
@@ -23,6 +26,15 @@ class Places:
     def has_log(self) -> bool:
         """Whether there is a log, be it empty: a manager's first start makes it, for good."""
         return any(self.log.glob(SEGMENTS))
+
+    def make(self) -> None:
+        """Makes the directory, closed to others on this host, before anything is put there.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        self._directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        self._directory.chmod(DIRECTORY_MODE)
 
     def forget(self) -> None:
         """Takes away all but the membership, which must be gone before.

@@ -498,6 +498,7 @@ class SwarmNode:
 
     def _write_certificate(self, credentials: Credentials) -> None:
         try:
+            self._places.make()
             self._places.certificates.write(credentials)
         except OSError as error:
             raise SystemFailureError(
