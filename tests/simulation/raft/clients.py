@@ -75,6 +75,8 @@ class Clients:
     world: "World"
     chance: random.Random
     think_seconds: float
+    is_faithful: bool = False
+    """Whether a write is only ever tried again through the same life of the same member."""
     counts: Counts = field(default_factory=Counts)
     history: list[Operation] = field(default_factory=list)
     is_over: bool = False
@@ -117,12 +119,17 @@ class Clients:
         return True
 
     async def _answered(self, write: "_Write", through: "Host | None", tries: int) -> Answer | None:
+        log = None
         for attempt in range(tries):
             self.counts.retries += attempt > 0
             host = through or self._some_host()
             if host is None or host.log is None:
                 await asyncio.sleep(0.2)
                 continue
+            if self.is_faithful:
+                if log not in (None, host.log):
+                    return None
+                through, log = host, host.log
             propose = partial(host.log.propose, write.entry, write.request_id)
             applied = await self._answer_of(host, propose)
             if applied is not None:

@@ -19,8 +19,10 @@ from manager.raft.journal import Journal
 from manager.raft.making import Making
 from manager.raft.member import Member
 from manager.raft.membership import Membership
+from manager.raft.participant import Participant
 from manager.raft.quorum import majority_of
 from manager.raft.rules import LogEnd, Rules
+from manager.raft.waiting import Outcome
 from tests.simulation.raft.registers import Registers
 from tests.simulation.raft.world import Mutation
 
@@ -239,6 +241,16 @@ def compacts_before_the_snapshot_is_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Making, "_make", make)
 
 
+def repeats_without_bound(patch: pytest.MonkeyPatch) -> None:
+    """A request is proposed again however much was written since the first time."""
+    real = Participant.propose
+
+    def propose(self: Participant, command: bytes, _index_max: int | None = None) -> Outcome:
+        return real(self, command, None)
+
+    patch.setattr(Participant, "propose", propose)
+
+
 def never_compacts(patch: pytest.MonkeyPatch) -> None:
     """Snapshots are made, and all of the log is kept."""
     patch.setattr(Journal, "compact", lambda _self, _through: None)
@@ -448,6 +460,13 @@ MUTANTS = (
         machine=ForgetsRequestsInSnapshots,
         profile="power",
         says="got the answer|took effect at entry",
+    ),
+    Mutant(
+        name="a request is proposed again though it may be forgotten",
+        patch=repeats_without_bound,
+        profile="forgetful",
+        seeds=20,
+        says="took effect at entry",
     ),
     Mutant(
         name="a repeated request applies again",

@@ -71,6 +71,14 @@ EVERYTHING = Profile(
     ),
     changes=Changes(every_seconds=0.7),
 )
+FORGETFUL = Profile(
+    name="forgetful",
+    settings=SMALL,
+    changes=NO_CHANGES,
+    think_seconds=0.05,
+    storm=Storm(every_seconds=0.8, isolate_leader=8, one_way=6, break_streams=8, stop=6),
+    requests_remembered=20,
+)
 QUIET = Profile(
     name="quiet",
     settings=replace(SMALL, append_entries_max=1),
@@ -79,7 +87,7 @@ QUIET = Profile(
 )
 """Nothing happens but what a script does; each message has one entry, so that scripts can tell them apart."""
 
-PROFILES = (MIXED, POWER, MEMBERSHIP, NETWORK, FIVE, ELECTIONS, EVERYTHING)
+PROFILES = (MIXED, POWER, MEMBERSHIP, NETWORK, FIVE, ELECTIONS, EVERYTHING, FORGETFUL)
 
 
 def profile_of(seed: int) -> Profile:

@@ -3,8 +3,10 @@
 import random
 from dataclasses import dataclass, field, replace
 
-from manager.raft import segments
+from manager.raft import replicated_log, segments
+from manager.raft.log import REQUESTS_REMEMBERED
 from manager.raft.settings import RaftSettings
+from tests.simulation.raft import registers
 from tests.simulation.raft.clients import Clients, Counts
 from tests.simulation.raft.faults import Faults, Storm
 from tests.simulation.raft.operator import Changes, Operator
@@ -35,6 +37,8 @@ class Profile:
     storm: Storm = field(default_factory=Storm)
     changes: Changes = field(default_factory=Changes)
     settings: RaftSettings = field(default_factory=RaftSettings)
+    requests_remembered: int = REQUESTS_REMEMBERED
+    """With fewer, clients ask again through the same life of the same member only, as a store does."""
 
     def of(self, members: int) -> "Profile":
         """The same with so many members."""
@@ -66,7 +70,12 @@ class Run:
         self._profile = profile
         self._operator = Operator(self.world, profile.changes, random.Random(f"operator {seed}"))
         self._faults = Faults(self.world, profile.storm, random.Random(f"faults {seed}"))
-        self.clients = Clients(self.world, random.Random(f"clients {seed}"), profile.think_seconds)
+        self.clients = Clients(
+            self.world,
+            random.Random(f"clients {seed}"),
+            profile.think_seconds,
+            is_faithful=profile.requests_remembered < REQUESTS_REMEMBERED,
+        )
 
     def go(self) -> Outcome:
         """All of it.
@@ -74,6 +83,7 @@ class Run:
         Raises:
             SimulationError: something is wrong; its notes tell what happened before.
         """
+        _remember(self._profile.requests_remembered)
         try:
             self.found()
             self._chaos()
@@ -83,6 +93,7 @@ class Run:
             error.add_note(self.world.story())
             raise
         finally:
+            _remember(REQUESTS_REMEMBERED)
             self.world.loop.bury()
         world = self.world
         return Outcome(
@@ -200,6 +211,12 @@ class Run:
             return f"{leader.name} has applied {status.applied} of {status.commit}"
         members = self.members()
         return next((why for host in members if (why := _differs(host, leader))), "")
+
+
+def _remember(requests: int) -> None:
+    """Sets how many requests are remembered, in all that goes by it."""
+    for module in (registers, replicated_log):
+        vars(module)["REQUESTS_REMEMBERED"] = requests
 
 
 def _differs(host: Host, leader: Host) -> str:

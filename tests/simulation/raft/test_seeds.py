@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.raft.profiles import profile_of
 from tests.simulation.raft.run import Run
 
-SEEDS = "0:35"
+SEEDS = "0:32"
 
 
 def seeds() -> range:
