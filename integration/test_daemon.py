@@ -348,10 +348,12 @@ def test_a_full_disk_is_told_and_nothing_untrue_is_acknowledged(small_disk: Host
     assert host.ctl("image", "ls", "--format", "{{.Tag}}").stdout.split() == ["1"]
     acknowledged = []
     for number in range(30):
-        done = host.ctl("service", "create", "-d", "--name", f"s{number}", "hello:1", check=False)
+        done = host.ctl(
+            "service", "create", "-d", "--name", f"s{number:02}", "hello:1", check=False
+        )
         if done.returncode:
             break
-        acknowledged.append(f"s{number}")
+        acknowledged.append(f"s{number:02}")
     filler.unlink()
     assert host.process is not None
     if host.process.poll() is not None:
