@@ -27,6 +27,8 @@ _T = TypeVar("_T")
 
 STEP_SECONDS = 2e-6
 """How long any callback takes."""
+SLOW_LOOKS, SLOW_LOOK_SECONDS_MAX = 0.02, 0.008
+"""How often the code is so busy that time passes between two looks at the clock, and how much."""
 CALLBACKS_PER_SECOND_MAX = 150_000
 """More callbacks within one virtual second mean that somebody spins."""
 START_SECONDS = 1000.0
@@ -224,6 +226,10 @@ class VirtualLoop(_AnyLoop):  # type: ignore[misc] # a base of type Any: abstrac
             self.fail(error)
         self._now += STEP_SECONDS
 
+    def spend(self, seconds: float) -> None:
+        """Time passes within a callback."""
+        self._now += seconds
+
     def _some_thread_seconds(self) -> float:
         process = _PROCESS.get()
         slowness = process.slowness if process is not None else 1.0
@@ -366,15 +372,17 @@ def _in_thread(process: Process | None) -> Generator[None, None, None]:
 
 
 class VirtualClock:
-    """A ``common.clock.Clock`` on the loop; the clock on the wall may be wrong."""
+    """A ``common.clock.Clock`` on the loop. Time passes now and then while the code looks at it: so turns grow long."""
 
-    def __init__(self, loop: VirtualLoop, wall_offset: float = 0.0) -> None:
-        self._loop, self._wall_offset = loop, wall_offset
+    def __init__(self, loop: VirtualLoop, chance: random.Random) -> None:
+        self._loop, self._chance = loop, chance
 
     def now(self) -> float:
-        return 1_700_000_000.0 + self._loop.time() + self._wall_offset
+        return 1_700_000_000.0 + self._loop.time()
 
     def monotonic(self) -> float:
+        if self._chance.random() < SLOW_LOOKS:
+            self._loop.spend(self._chance.uniform(0.0, SLOW_LOOK_SECONDS_MAX))
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from common.errors import SwarmdError, SystemFailureError
+from common.errors import SwarmdError, SystemFailureError, UnavailableError
 from manager.raft.messages import Message, pack
 from manager.raft.peers import Peer
 from manager.raft.replicated_log import ReplicatedLog
@@ -201,7 +201,7 @@ class Host:
         """A register as a linearizable read sees it, and how far the state had come."""
         log, machine = self.log, self.machine
         if log is None or machine is None:
-            raise SimulationError(f"{self.name} is down")
+            raise UnavailableError(f"{self.name} is down")
         await log.up_to_date()
         return machine.index, machine.values.get(key)
 
@@ -323,15 +323,15 @@ class World:
         links = SimulatedLinks(
             self.network, process, host=name, address=host.address, member_id=host.member_id
         )
-        disk = host.disk
+        disk, life = host.disk, f"{self.seed} {name} {self.loop.time()}"
         log = ReplicatedLog(
             Storage(disk.directory, lambda: self._seal),
             Surroundings(
                 me=Peer(member_id=host.member_id, node_id=name, address=host.address),
                 machine=machine,
                 links=links,
-                clock=VirtualClock(self.loop),
-                chance=random.Random(f"{self.seed} {name} {self.loop.time()}"),
+                clock=VirtualClock(self.loop, random.Random(f"clock {life}")),
+                chance=random.Random(life),
                 settings=self.settings,
                 rules=self.mutation.rules,
                 on_removed=host.removed,
