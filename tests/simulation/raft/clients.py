@@ -175,8 +175,8 @@ class Clients:
             return None
         task = process.spawn(_refusals_told(ask))
         await asyncio.wait({task}, timeout=self.chance.uniform(*self.patience_seconds))
-        if not task.done() and self.chance.random() < 0.5:
-            process.run(task.cancel)  # else its answer comes to nobody
+        if not task.done() and (self.is_faithful or self.chance.random() < 0.5):
+            process.run(task.cancel)  # else it goes on, and its answer comes to nobody
         if not task.done() or task.cancelled():
             return None
         answer = task.result()

@@ -153,7 +153,10 @@ class Host:
             return
         self.world.trace(f"{self.name} stops in order")
         self.log = None
-        await asyncio.wait({process.spawn(log.stop())}, timeout=STOPPED_WITHIN_SECONDS)
+        stopping = process.spawn(log.stop())
+        await asyncio.wait({stopping}, timeout=STOPPED_WITHIN_SECONDS)
+        if stopping.done() and not isinstance(stopping.exception(), OSError | None):
+            stopping.result()
         if self.process is process:
             self.crash("it was stopped", power=False)
             self.world.boot_later(self)
