@@ -222,6 +222,8 @@ class VirtualLoop(_AnyLoop):  # type: ignore[misc] # a base of type Any: abstrac
         except Killed:
             if process is not None:
                 process.kill()
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the run has failed
             self.fail(error)
         self._now += STEP_SECONDS
