@@ -13,8 +13,7 @@ from cli.swarmd.leaving import say_goodbye
 from cli.swarmd.life import Life, Start, Surroundings
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
-from cli.swarmd.restoring import root_of
-from common.errors import SwarmdError, SystemFailureError, UnavailableError
+from common.errors import InvalidInputError, SwarmdError, SystemFailureError, UnavailableError
 from common.ids import id_source
 from common.keeper import Keeper
 from common.model.cluster import DEFAULT_CERT_EXPIRY_SECONDS, RootCa
@@ -221,7 +220,7 @@ class SwarmNode:
 
         Raises:
             InvalidInputError: an address that this machine does not have, or several to choose from, or the saved state
-                cannot be read.
+                is not that of a whole swarm.
             UnavailableError: it is part of a swarm already.
             SystemFailureError: the disk refused, or an address is taken; nothing of the swarm is left.
         """
@@ -230,7 +229,8 @@ class SwarmNode:
     async def _restore(self, request: InitRequest, saved: SavedState) -> str:
         async with self._changing:
             self._refuse_in_a_swarm()
-            root = await root_of(saved)
+            if not saved.root.key:
+                raise InvalidInputError("the saved state is not that of a whole swarm")
             node_id = id_source(self._around.chance)()
             membership = await self._new_membership(request, saved.cluster_id, node_id)
 
@@ -242,7 +242,7 @@ class SwarmNode:
                 return founding.alone(manager.store.state, node)
 
             await self._found(
-                membership, root, DEFAULT_CERT_EXPIRY_SECONDS, start=start, begin=begin
+                membership, saved.root, DEFAULT_CERT_EXPIRY_SECONDS, start=start, begin=begin
             )
             log.info(
                 "restored a swarm",

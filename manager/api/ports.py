@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from common.engine_api.facts import EngineFacts
-from common.model.cluster import ClusterSpec
+from common.model.cluster import ClusterSpec, RootCa
 from common.model.node import Availability, ManagerStatus
 from common.protocol.messages import LogLine
 from manager.store.store import Store
@@ -50,6 +50,8 @@ class SavedState:
     cluster_id: str
     index: int
     """Raft index up to which entries are in it; the new log goes on behind it."""
+    root: RootCa
+    """Its certificate authority; the key is empty when it was saved without one."""
     parts: Callable[[], Iterator[bytes]]
     """What ``Replica.snapshot`` gave. To be called and iterated in a thread: it reads a file."""
 

@@ -69,10 +69,7 @@ class Snapshots:
         try:
             with tempfile.TemporaryFile() as file:  # it has no name, and only we can read it
                 await _receive(request, file)
-                head = await asyncio.to_thread(_check, file)
-                saved = SavedState(
-                    cluster_id=head.cluster_id, index=head.index, parts=lambda: _parts(file)
-                )
+                saved = await asyncio.to_thread(_checked, file)
                 return json_response(await self._node.restore(asked, saved))
         finally:
             self._under_way -= 1
@@ -117,7 +114,7 @@ async def _receive(request: web.Request, file: IO[bytes]) -> None:
             return
 
 
-def _check(file: IO[bytes]) -> SavedHead:
+def _checked(file: IO[bytes]) -> SavedState:
     """Reads all of it, the state within included, so that nothing is begun with what cannot be finished."""
     file.seek(0)
     saved = SavedCluster(file)
@@ -125,7 +122,12 @@ def _check(file: IO[bytes]) -> SavedHead:
     cluster = state.cluster()
     if cluster is None or (cluster.id, state.index) != (saved.head.cluster_id, saved.head.index):
         raise SavedClusterError("the saved cluster is damaged: its head tells of another")
-    return saved.head
+    return SavedState(
+        cluster_id=cluster.id,
+        index=state.index,
+        root=cluster.root_ca,
+        parts=lambda: _parts(file),
+    )
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:
