@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from common.errors import (
     ConflictError,
@@ -27,14 +28,21 @@ UNKNOWN_REMEMBERED_MAX = 10_000
 """Proposals with an unknown outcome that are remembered, so that proposing them again stays safe."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What runs between start and stop."""
+
+    participant: Participant
+    membership: Membership
+    errands: Errands
+
+
 class ReplicatedLog:
     """One member of the log."""
 
     def __init__(self, storage: Storage, around: Surroundings) -> None:
         self._storage, self._around = storage, around
-        self._participant: Participant | None = None
-        self._errands: Errands | None = None
-        self._membership: Membership | None = None
+        self._parts: _Parts | None = None
         self._unknown: OrderedDict[bytes, int] = OrderedDict()
 
     # -------------------------------------------------------------------------------- its beginning
@@ -71,12 +79,12 @@ class ReplicatedLog:
         await self._start(lambda opened: found_from(opened, self._around.me, index, parts))
 
     async def _start(self, prepare: Callable[[Opened], object]) -> None:
-        if self._participant is not None:
+        if self._parts is not None:
             raise ConflictError("the log runs already")
 
         def broke(what: str, error: BaseException) -> None:
-            if self._participant is not None:
-                self._participant.fail(what, error)
+            if self._parts is not None:
+                self._parts.participant.fail(what, error)
 
         journal_worker = Elsewhere(self._around.new_worker("raft-journal"), broke)
         snapshot_worker = Elsewhere(self._around.new_worker("raft-snapshot"), broke)
@@ -90,9 +98,8 @@ class ReplicatedLog:
             await snapshot_worker.close()
             await journal_worker.close(opened.close if opened is not None else lambda: None)
             raise
-        self._participant = participant
-        self._membership = Membership(participant)
-        self._errands = Errands(participant, self._membership)
+        membership = Membership(participant)
+        self._parts = _Parts(participant, membership, Errands(participant, membership))
         participant.start()
         await participant.caught_up
 
@@ -110,9 +117,9 @@ class ReplicatedLog:
 
     async def stop(self) -> None:
         """Leaves in order: what is under way is given up with an unknown outcome, the log is closed."""
-        if self._participant is not None:
-            participant, self._participant = self._participant, None
-            await participant.stop()
+        if self._parts is not None:
+            parts, self._parts = self._parts, None
+            await parts.participant.stop()
 
     # ------------------------------------------------------------------------------------ proposing
 
@@ -131,10 +138,11 @@ class ReplicatedLog:
             OutcomeUnknownError: the entry may or may not be committed.
         """
         check_size(entry)
-        participant = self._running()
-        index_max = self._unknown.get(request_id, participant.member.commit + REQUESTS_REMEMBERED)
+        parts = self._running()
+        commit = parts.participant.member.commit
+        index_max = self._unknown.get(request_id, commit + REQUESTS_REMEMBERED)
         try:
-            applied = await self._propose(participant, request_id, entry, index_max)
+            applied = await self._propose(parts, request_id, entry, index_max)
         except (OutcomeUnknownError, asyncio.CancelledError):
             self._unknown[request_id] = index_max
             if len(self._unknown) > UNKNOWN_REMEMBERED_MAX:
@@ -144,9 +152,9 @@ class ReplicatedLog:
         return applied
 
     async def _propose(
-        self, participant: Participant, request_id: bytes, entry: bytes, index_max: int
+        self, parts: _Parts, request_id: bytes, entry: bytes, index_max: int
     ) -> Applied:
-        command = entry_command(request_id, entry)
+        command, participant = entry_command(request_id, entry), parts.participant
         if participant.leadership.leads.is_set() and not participant.leadership.is_handed_over:
             return await participant.propose(command, index_max)
         patience = Patience(participant)
@@ -156,7 +164,7 @@ class ReplicatedLog:
                     return await participant.propose(command, index_max)
                 leader = await patience.leader()
                 if leader != self._around.me.member_id:
-                    applied = await self._errand().forward(leader, request_id, entry, index_max)
+                    applied = await parts.errands.forward(leader, request_id, entry, index_max)
                     return await self._applied_here(participant, applied)
             except NotLeaderError:
                 await patience.wait_for_change()
@@ -196,15 +204,15 @@ class ReplicatedLog:
             NoLeaderError: nobody leads, so nobody knows.
             NotLeaderError: this manager is not running.
         """
-        participant = self._running()
-        patience = Patience(participant)
+        parts = self._running()
+        participant, patience = parts.participant, Patience(parts.participant)
         while True:
             try:
                 if participant.member.leads:
                     index = await self._own_read_index(participant)
                 else:
                     leader = await patience.leader()
-                    index = await self._errand().read_index(leader)
+                    index = await parts.errands.read_index(leader)
             except (NotLeaderError, OutcomeUnknownError):
                 index = 0
             if index:
@@ -228,7 +236,7 @@ class ReplicatedLog:
     @property
     def is_leader(self) -> bool:
         """Whether this member leads and has applied everything that was committed before it did."""
-        return self._participant is not None and self._participant.leadership.leads.is_set()
+        return self._parts is not None and self._parts.participant.leadership.leads.is_set()
 
     async def until_leader(self) -> None:
         """Waits until this member leads.
@@ -236,14 +244,15 @@ class ReplicatedLog:
         Raises:
             NotLeaderError: it is not running.
         """
-        await self._running().leadership.leads.wait()
+        await self._running().participant.leadership.leads.wait()
 
     @property
     def leader(self) -> Peer | None:
         """Who leads, as far as this member knows."""
-        if self._participant is None or self._participant.member.leader is None:
+        member = self._parts.participant.member if self._parts is not None else None
+        if member is None or member.leader is None:
             return None
-        return self._participant.member.configuration.peer(self._participant.member.leader)
+        return member.configuration.peer(member.leader)
 
     def status(self) -> RaftStatus:
         """How things stand.
@@ -251,7 +260,7 @@ class ReplicatedLog:
         Raises:
             NotLeaderError: it is not running.
         """
-        participant = self._running()
+        participant = self._running().participant
         member = participant.member
         settled = member.configurations.at(member.commit)
         return RaftStatus(
@@ -282,7 +291,7 @@ class ReplicatedLog:
 
     def is_removed(self, member_id: str) -> bool:
         """Whether that id was removed for ever, as far as this member knows to be committed."""
-        return self._participant is not None and self._participant.reception.is_removed(member_id)
+        return self._parts is not None and self._parts.participant.reception.is_removed(member_id)
 
     # ------------------------------------------------------------------------------------- members
 
@@ -295,9 +304,7 @@ class ReplicatedLog:
             NotLeaderError: nothing was changed: this member does not lead.
             OutcomeUnknownError: leadership was lost meanwhile; adding the same again is safe.
         """
-        self._running()
-        if self._membership is not None:
-            await self._membership.add(peer)
+        await self._running().membership.add(peer)
 
     async def remove(self, member_id: str, *, force: bool = False) -> None:
         """Removes a member for ever, from any member; the leader hands over before it is removed itself.
@@ -308,15 +315,15 @@ class ReplicatedLog:
             NoLeaderError: nothing was changed: nobody leads.
             OutcomeUnknownError: leadership was lost meanwhile.
         """
-        participant = self._running()
-        patience = Patience(participant)
+        parts = self._running()
+        patience = Patience(parts.participant)
         while True:
             try:
-                if participant.leadership.leads.is_set() and self._membership is not None:
-                    return await self._membership.remove(member_id, force=force)
+                if parts.participant.leadership.leads.is_set():
+                    return await parts.membership.remove(member_id, force=force)
                 leader = await patience.leader()
                 if leader != self._around.me.member_id:
-                    return await self._errand().remove(leader, member_id, force=force)
+                    return await parts.errands.remove(leader, member_id, force=force)
             except NotLeaderError:
                 pass
             await patience.wait_for_change()
@@ -329,9 +336,7 @@ class ReplicatedLog:
             UnavailableError: nobody can take over.
             NotLeaderError: this member does not lead.
         """
-        self._running()
-        if self._membership is not None:
-            await self._membership.transfer(member_id)
+        await self._running().membership.transfer(member_id)
 
     # ----------------------------------------------------------------------------------- snapshots
 
@@ -341,14 +346,9 @@ class ReplicatedLog:
         Raises:
             NotLeaderError: it is not running.
         """
-        return await self._running().making.now()
+        return await self._running().participant.making.now()
 
-    def _running(self) -> Participant:
-        if self._participant is None or self._participant.is_over:
+    def _running(self) -> _Parts:
+        if self._parts is None or self._parts.participant.is_over:
             raise NotLeaderError("this manager is not running")
-        return self._participant
-
-    def _errand(self) -> Errands:
-        if self._errands is None:
-            raise NotLeaderError("this manager is not running")
-        return self._errands
+        return self._parts

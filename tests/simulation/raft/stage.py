@@ -172,10 +172,10 @@ class Stage:
 
     @staticmethod
     def _participant(host: Host) -> Participant:
-        participant = host.log._participant if host.log is not None else None
-        if participant is None:
+        parts = host.log._parts if host.log is not None else None
+        if parts is None:
             raise SimulationError(f"{host.name} is down")
-        return participant
+        return parts.participant
 
     def end(self) -> None:
         """Everything that was acknowledged is there, and all are alike."""
