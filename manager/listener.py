@@ -32,7 +32,13 @@ from common.errors import (
 from common.keeper import Keeper
 from common.model.node import Role
 from common.pki.identity import PeerIdentity, peer_of
-from common.protocol.acceptor import AcceptBounds, Acceptor, begin_to_listen, bound_tcp
+from common.protocol.acceptor import (
+    AcceptBounds,
+    Acceptor,
+    begin_to_listen,
+    bound_tcp,
+    bounded_runner,
+)
 from common.protocol.stream import FramedStream
 
 KEEPALIVE_SECONDS: Final = 15.0
@@ -124,16 +130,12 @@ class ClusterListener:
         )
         for route in self._routes.values():
             application.router.add_route(route.method, route.path, self._handle)
-        self._runner = web.AppRunner(
+        self._runner = bounded_runner(
             application,
-            handle_signals=False,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            max_line_size=HEADER_BYTES_MAX,
-            max_field_size=HEADER_BYTES_MAX,
-            max_headers=HEADERS_MAX,
-            handler_cancellation=True,
+            keepalive_seconds=KEEPALIVE_SECONDS,
+            shutdown_seconds=SHUTDOWN_SECONDS,
+            header_bytes_max=HEADER_BYTES_MAX,
+            headers_max=HEADERS_MAX,
         )
         self._keeper = Keeper()
         self._places = _Places()

@@ -13,7 +13,13 @@ from aiohttp import web
 from cli.swarmd.options import Options
 from common.errors import SystemFailureError
 from common.keeper import Keeper
-from common.protocol.acceptor import AcceptBounds, Acceptor, begin_to_listen, bound_tcp
+from common.protocol.acceptor import (
+    AcceptBounds,
+    Acceptor,
+    begin_to_listen,
+    bound_tcp,
+    bounded_runner,
+)
 
 SOCKET_MODE = 0o660
 SHUTDOWN_SECONDS = 2.0
@@ -38,16 +44,12 @@ class Listeners:
 
     def __init__(self, application: web.Application, options: Options) -> None:
         self._options = options
-        self._runner = web.AppRunner(
+        self._runner = bounded_runner(
             application,
-            handle_signals=False,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
-            handler_cancellation=True,
+            keepalive_seconds=KEEPALIVE_SECONDS,
+            shutdown_seconds=SHUTDOWN_SECONDS,
+            header_bytes_max=MAX_HEADER_BYTES,
+            headers_max=MAX_HEADERS,
         )
         self._keeper = Keeper()
         self._bound: list[tuple[str, socket.socket]] = []

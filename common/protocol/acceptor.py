@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Never
 
+from aiohttp import web
+
 from common.keeper import Keeper
 
 BACKLOG: Final = 128
@@ -128,6 +130,36 @@ async def _until_readable(bound: socket.socket) -> None:
         await readable.wait()
     finally:
         loop.remove_reader(bound)
+
+
+def bounded_runner(
+    application: web.Application,
+    *,
+    keepalive_seconds: float,
+    shutdown_seconds: float,
+    header_bytes_max: int,
+    headers_max: int,
+) -> web.AppRunner:
+    """What serves an application on connections that an ``Acceptor`` lets in.
+
+    Args:
+        application: what answers; a handler is cancelled when its client goes.
+        keepalive_seconds: how long a connection may take to send the head of its first or next request.
+        shutdown_seconds: how long requests under way may go on when it stops.
+        header_bytes_max: of the first line, and of each header.
+        headers_max: of one request.
+    """
+    return web.AppRunner(
+        application,
+        handle_signals=False,
+        access_log=None,
+        keepalive_timeout=keepalive_seconds,
+        shutdown_timeout=shutdown_seconds,
+        max_line_size=header_bytes_max,
+        max_field_size=header_bytes_max,
+        max_headers=headers_max,
+        handler_cancellation=True,
+    )
 
 
 def bound_tcp(address: str) -> socket.socket:
