@@ -114,4 +114,3 @@ class Node(Stored):
     spec: NodeSpec = field(default_factory=NodeSpec)
     description: NodeDescription = field(default_factory=NodeDescription)
     status: NodeStatus = field(default_factory=NodeStatus)
-    manager_status: ManagerStatus | None = None

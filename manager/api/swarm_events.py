@@ -83,12 +83,8 @@ def _service_words(service: Service) -> dict[str, str]:
 
 
 def _node_words(node: Node) -> dict[str, str]:
-    words = {
+    return {
         "availability": node.spec.availability.value,
         "role": node.spec.role.value,
         "state": node.status.state.value,
     }
-    if node.manager_status is not None:
-        words["leader"] = str(node.manager_status.leader).lower()
-        words["reachability"] = node.manager_status.reachability.value
-    return words
