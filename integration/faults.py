@@ -22,18 +22,23 @@ Fault = Callable[[Cluster, random.Random], AbstractContextManager[None]]
 @contextlib.contextmanager
 def leader_killed(cluster: Cluster, chance: random.Random) -> Iterator[None]:
     """SIGKILL for the leader's swarmd."""
-    name = cluster.leader()
-    cluster.kill(name)
-    yield
-    time.sleep(chance.random() * DOWN_SECONDS_MAX)
-    cluster.start(name)
+    with _leader_down(cluster, chance, cluster.kill):
+        yield
 
 
 @contextlib.contextmanager
 def leader_stopped(cluster: Cluster, chance: random.Random) -> Iterator[None]:
     """SIGTERM for the leader's swarmd."""
+    with _leader_down(cluster, chance, cluster.stop):
+        yield
+
+
+@contextlib.contextmanager
+def _leader_down(
+    cluster: Cluster, chance: random.Random, end: Callable[[str], None]
+) -> Iterator[None]:
     name = cluster.leader()
-    cluster.stop(name)
+    end(name)
     yield
     time.sleep(chance.random() * DOWN_SECONDS_MAX)
     cluster.start(name)
@@ -60,18 +65,19 @@ def leader_without_power(cluster: Cluster, _chance: random.Random) -> Iterator[N
 @contextlib.contextmanager
 def leader_paused(cluster: Cluster, _chance: random.Random) -> Iterator[None]:
     """The leader holds its breath, and goes on as if nothing had been."""
-    name = cluster.leader()
-    cluster.pause(name)
-    try:
+    with _paused(cluster, cluster.leader()):
         yield
-    finally:
-        cluster.resume(name)
 
 
 @contextlib.contextmanager
 def follower_paused(cluster: Cluster, chance: random.Random) -> Iterator[None]:
     """Another one does."""
-    name = a_follower(cluster, chance)
+    with _paused(cluster, a_follower(cluster, chance)):
+        yield
+
+
+@contextlib.contextmanager
+def _paused(cluster: Cluster, name: str) -> Iterator[None]:
     cluster.pause(name)
     try:
         yield

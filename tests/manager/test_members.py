@@ -11,6 +11,7 @@ from manager.raft.peers import Peer, RaftStatus
 from manager.store.changes import Create, Delete, Update
 from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock, settle
+from tests.support.raft_status import status_of
 
 OWN = "a"
 
@@ -47,18 +48,12 @@ class Members:
         self.refuses = False
 
     def status(self) -> RaftStatus:
-        return RaftStatus(
-            me=peer(OWN),
+        return status_of(
+            peer(OWN),
             members=tuple(map(peer, self.there)),
             leader=peer(OWN),
             is_leader=True,
             reachable=frozenset(self.there),
-            term=1,
-            last_index=1,
-            commit=1,
-            applied=1,
-            snapshot=0,
-            removed=frozenset(),
         )
 
     async def remove(self, member_id: str, *, force: bool = False) -> None:

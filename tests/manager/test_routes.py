@@ -15,22 +15,10 @@ from manager.store.changes import Create
 from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import identity
+from tests.support.raft_status import status_of
 
 ME = Peer(member_id="a" * 16, node_id="node-a", address="")
-STATUS = RaftStatus(
-    me=ME,
-    members=(ME,),
-    leader=None,
-    is_leader=False,
-    reachable=frozenset(),
-    term=1,
-    last_index=1,
-    commit=1,
-    applied=1,
-    snapshot=0,
-    removed=frozenset(),
-    nodes=frozenset({"node-a"}),
-)
+STATUS = status_of(ME, nodes=frozenset({"node-a"}))
 
 
 @dataclass

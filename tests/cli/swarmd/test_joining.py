@@ -9,9 +9,10 @@ from cli.swarmd.asking import MisdirectedError, RefusedError
 from cli.swarmd.joining import AGAIN_SECONDS_MAX, of_any, until_added
 from cli.swarmd.membership import Membership
 from common.errors import ForbiddenError, InvalidInputError, SwarmdError, UnavailableError
-from manager.raft.peers import Peer, RaftStatus
+from manager.raft.peers import Peer
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import files_of, identity
+from tests.support.raft_status import status_of
 
 DOWN = UnavailableError("cannot be reached")
 Answers = dict[str, str | SwarmdError]
@@ -69,19 +70,7 @@ async def test_gives_up(answers: Answers, kind: type[SwarmdError], message: str)
 
 
 ME = Peer(member_id="a" * 16, node_id="node", address="host:2377")
-LISTED = RaftStatus(
-    me=ME,
-    members=(ME,),
-    leader=None,
-    is_leader=False,
-    reachable=frozenset(),
-    term=1,
-    last_index=9,
-    commit=3,
-    applied=3,
-    snapshot=0,
-    removed=frozenset(),
-)
+LISTED = status_of(ME, last_index=9, commit=3, applied=3)
 
 
 @dataclass

@@ -3,22 +3,20 @@ import asyncio
 import pytest
 
 from common.protocol.channel import CHANNEL_QUEUE_MAX, ChannelClosedError, local_channel
-from common.protocol.messages import Heartbeat, LogMore, Message, ReportTaken
+from common.protocol.messages import Heartbeat, ReportTaken
+from tests.support.channel_promises import (
+    messages_arrive_in_order_and_in_both_directions,
+    no_message_is_lost_when_receiving_is_cancelled,
+    turns,
+)
 
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
+TURNS = 5
+"""Rounds of the loop in which whatever can happen has happened."""
 
 
 async def test_messages_arrive_in_order_and_in_both_directions() -> None:
     manager, agent = local_channel()
-    for number in range(3):
-        await manager.send(ReportTaken(number=number))
-    await agent.send(Heartbeat())
-
-    assert [await agent.receive() for _ in range(3)] == [ReportTaken(number=n) for n in range(3)]
-    assert await manager.receive() == Heartbeat()
+    await messages_arrive_in_order_and_in_both_directions(manager, agent)
 
 
 async def test_a_sender_waits_for_a_slow_receiver() -> None:
@@ -32,10 +30,10 @@ async def test_a_sender_waits_for_a_slow_receiver() -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(send_all())
-        await turns()
+        await turns(TURNS)
         assert len(sent) == CHANNEL_QUEUE_MAX
         await agent.receive()
-        await turns()
+        await turns(TURNS)
         assert len(sent) == CHANNEL_QUEUE_MAX + 1
 
 
@@ -71,7 +69,7 @@ async def test_closing_either_side_ends_every_wait(closer: str) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(receive())
         group.create_task(send())
-        await turns()
+        await turns(TURNS)
         (manager if closer == "own" else agent).close()
     assert sorted(ended) == ["receive", "send"]
 
@@ -79,21 +77,7 @@ async def test_closing_either_side_ends_every_wait(closer: str) -> None:
 @pytest.mark.parametrize("turns_between", range(4))
 async def test_no_message_is_lost_when_receiving_is_cancelled(turns_between: int) -> None:
     manager, agent = local_channel()
-    received: list[Message] = []
-
-    async def receive() -> None:
-        received.append(await agent.receive())
-
-    async with asyncio.TaskGroup() as group:
-        receiving = group.create_task(receive())
-        await turns()
-        await manager.send(LogMore(request_id="r"))
-        await turns(turns_between)
-        receiving.cancel()
-    if not received:
-        received.append(await agent.receive())
-
-    assert received == [LogMore(request_id="r")]
+    await no_message_is_lost_when_receiving_is_cancelled(manager, agent, TURNS, turns_between)
 
 
 async def test_a_cancelled_send_sends_nothing() -> None:
@@ -102,7 +86,7 @@ async def test_a_cancelled_send_sends_nothing() -> None:
         await manager.send(ReportTaken(number=number))
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(manager.send(Heartbeat()))
-        await turns()
+        await turns(TURNS)
         sending.cancel()
     manager.close()
 

@@ -12,8 +12,6 @@ from common.protocol.channel import CHANNEL_QUEUE_MAX, ChannelClosedError
 from common.protocol.messages import (
     Heartbeat,
     LogEnd,
-    LogMore,
-    Message,
     ReportTaken,
     SessionRefused,
 )
@@ -27,6 +25,14 @@ from common.protocol.tls_channel import (
     agent_end,
     manager_end,
 )
+from tests.support.channel_promises import (
+    messages_arrive_in_order_and_in_both_directions,
+    no_message_is_lost_when_receiving_is_cancelled,
+    turns,
+)
+
+TURNS = 10
+"""Rounds of the loop in which whatever can happen has happened."""
 
 
 class Wire(asyncio.Transport):
@@ -99,18 +105,9 @@ def channels() -> tuple[TlsChannel, TlsChannel, Wire]:
     return manager_end(managers), agent_end(agents), there
 
 
-async def turns(count: int = 10) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 async def test_messages_arrive_in_order_and_in_both_directions() -> None:
     manager, agent, _ = channels()
-    for number in range(3):
-        await manager.send(ReportTaken(number=number))
-    await agent.send(Heartbeat())
-    assert [await agent.receive() for _ in range(3)] == [ReportTaken(number=n) for n in range(3)]
-    assert await manager.receive() == Heartbeat()
+    await messages_arrive_in_order_and_in_both_directions(manager, agent)
 
 
 async def test_a_sender_waits_for_a_slow_receiver_and_nothing_is_lost() -> None:
@@ -151,7 +148,7 @@ async def test_what_was_sent_before_the_end_is_still_received() -> None:
     manager, agent, _ = channels()
     await manager.send(SessionRefused(reason="no"))
     manager.close()
-    await turns()
+    await turns(TURNS)
     assert await agent.receive() == SessionRefused(reason="no")
     with pytest.raises(ChannelClosedError):
         await agent.receive()
@@ -193,20 +190,7 @@ async def test_closing_either_side_ends_every_wait(closer: str) -> None:
 @pytest.mark.parametrize("turns_between", range(6))
 async def test_no_message_is_lost_when_receiving_is_cancelled(turns_between: int) -> None:
     manager, agent, _ = channels()
-    received: list[Message] = []
-
-    async def receive() -> None:
-        received.append(await agent.receive())
-
-    async with asyncio.TaskGroup() as group:
-        receiving = group.create_task(receive())
-        await turns()
-        await manager.send(LogMore(request_id="r"))
-        await turns(turns_between)
-        receiving.cancel()
-    if not received:
-        received.append(await agent.receive())
-    assert received == [LogMore(request_id="r")]
+    await no_message_is_lost_when_receiving_is_cancelled(manager, agent, TURNS, turns_between)
 
 
 NO_MESSAGES: dict[str, Callable[[], bytes]] = {

@@ -26,6 +26,7 @@ from manager.raft.messages import FRAME_BYTES_MAX, AskReadIndex, Message, ReadIn
 from manager.raft.peers import Peer, RaftStatus
 from manager.raft.tls_links import BOUNDS, FROM, PROTOCOL, TO, TlsLinks
 from tests.support.pki import CLUSTER_ID, files_of, identity, root_of
+from tests.support.raft_status import status_of
 from tests.support.tls_streams import client_of
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
@@ -62,17 +63,9 @@ class Member:
         self.bell.set()
 
     def status(self) -> RaftStatus:
-        return RaftStatus(
-            me=Peer(member_id=self.member_id, node_id=f"node-{self.member_id[0]}", address=""),
+        return status_of(
+            Peer(member_id=self.member_id, node_id=f"node-{self.member_id[0]}", address=""),
             members=tuple(self.members),
-            leader=None,
-            is_leader=False,
-            reachable=frozenset(),
-            term=0,
-            last_index=0,
-            commit=0,
-            applied=0,
-            snapshot=0,
             removed=frozenset(self.removed),
             removed_nodes=frozenset(self.removed_nodes),
         )
