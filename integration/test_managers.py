@@ -322,7 +322,7 @@ def test_a_new_cluster_is_forced_out_of_the_last_manager(three: Cluster, how: st
         last.stop(signal.SIGKILL)
         last.start()
     last.ctl("swarm", "init", "--force-new-cluster")
-    assert standing(last)["m3"] == "Ready Leader"
+    wait_for("its own agent to be back", lambda: standing(last)["m3"] == "Ready Leader")
     assert [name for name, node in nodes(last).items() if "ManagerStatus" in node] == ["m3"]
     assert containers(last) == before
     last.ctl("service", "update", "--detach", "--label-add", "a=b", "hello")
