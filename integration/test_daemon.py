@@ -392,8 +392,8 @@ def test_after_a_reboot_every_task_is_replaced(host: Host) -> None:
     run("ip", "-n", host.name, "link", "del", "swarmd0", check=False)
     host.inside("nft", "delete", "table", "ip", "swarmd", check=False)
     host.start()
-    host.wait_running("hello")
     wait_for("two fresh containers", lambda: len(container_ids(host) - before) == 2)
+    host.wait_running("hello")
     assert "Hello" in host.page()
 
 
