@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
 venv=$here/.venv
 base_packages="python3-venv iproute2 nftables libnftables1 busybox-static"
-integration_packages="$base_packages curl procps"
+integration_packages="$base_packages curl procps systemd"
 bench_packages="$integration_packages crun runc wrk"
 
 usage() {
@@ -61,7 +61,7 @@ lint() {
     "$venv/bin/mypy"
     "$venv/bin/lint-imports" --no-cache >/tmp/lint-imports.$$ 2>&1 || { cat /tmp/lint-imports.$$; rm -f /tmp/lint-imports.$$; exit 1; }
     rm -f /tmp/lint-imports.$$
-    shellcheck quickstart.sh test.sh .ci/run examples/hello/*.sh examples/hello/serve
+    shellcheck quickstart.sh test.sh install.sh .ci/run examples/hello/*.sh examples/hello/serve
 }
 
 unit() {

@@ -13,6 +13,7 @@ from cli.swarmd.life import Surroundings
 from cli.swarmd.listeners import Listeners
 from cli.swarmd.lock import PidFile
 from cli.swarmd.options import RELOADABLE, Options, parse_arguments
+from cli.swarmd.service_manager import READY, STOPPING, ServiceManager
 from cli.swarmd.swarm_node import SwarmNode
 from common.clock import SystemClock
 from common.engine_api.application import engine_application
@@ -40,6 +41,7 @@ class Daemon:
         self._events = EventLog(self._clock)
         self._stop = asyncio.Event()
         self._worker: WorkerNode | None = None
+        self._service_manager = ServiceManager()
 
     async def run(self) -> None:
         """Starts everything, waits for SIGTERM or SIGINT, stops everything.
@@ -62,6 +64,7 @@ class Daemon:
                             "swarmd is ready",
                             extra={"version": VERSION, "api": " ".join(self._options.listeners)},
                         )
+                        self._service_manager.tell(READY)
                     await self._stop.wait()
                 finally:
                     self._begin_to_stop()
@@ -102,6 +105,7 @@ class Daemon:
 
     def _begin_to_stop(self) -> None:
         log.info("swarmd stops")
+        self._service_manager.tell(STOPPING)
         asyncio.get_running_loop().call_later(STOP_SECONDS_MAX, _end_at_once)
 
     def _listen_to_signals(self) -> None:
