@@ -131,15 +131,17 @@ install() {
         fi
     fi
     was=$(release_of current)
+    before_that=$(release_of previous)
     build_release
     switch_to "$release"
-    forget_old_releases
     if ! has_systemd; then
+        forget_old_releases
         say "installed ${root:-on this host}; systemd does not run here, so nothing was started"
         [ -n "$root" ] || say "start it by: /usr/local/bin/swarmd"
         return
     fi
     if [ "$start" = no ]; then
+        forget_old_releases
         systemctl daemon-reload
         say "installed; start it by: systemctl enable --now swarmd"
         return
@@ -150,9 +152,12 @@ install() {
         [ -n "$was" ] || die "swarmd does not answer; see journalctl -u swarmd"
         say "the new release does not answer: putting $was back"
         switch_to "$was"
+        rm -rf "${directory:?}" "$(opt)/previous"
+        [ -z "$before_that" ] || ln -sfn "$before_that" "$(opt)/previous"
         restart || die "the release before does not answer either; see journalctl -u swarmd"
         die "not upgraded: $was runs as before"
     fi
+    forget_old_releases
     say "$(swarmctl version --format '{{.Server.Version}}' 2>/dev/null || echo swarmd) answers on /run/swarmd/swarmd.sock"
     [ -n "$was" ] || cat <<END_NEXT
 
@@ -173,14 +178,11 @@ rollback() {
 }
 
 leave_swarm() {
-    state=$(swarmctl info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null || true)
-    case $state in
-        '' | inactive) return ;;
-    esac
+    [ -e /var/lib/swarmd/swarm/node ] || return 0
     [ "$force" = yes ] ||
         die "this node is in a swarm: let it leave (swarmctl swarm leave), or uninstall with --force, which ends its containers"
     say "leaving the swarm: all containers of its tasks stop"
-    swarmctl swarm leave --force
+    swarmctl swarm leave --force || die "swarmd does not answer: start it, so that it can clean up, or stop its containers by hand"
 }
 
 uninstall() {
