@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cli.swarmd.main import _loop_factory
+import uvloop
+
 from common.clock import SystemClock
 from common.codec import encode
 from common.errors import UnavailableError
@@ -202,5 +203,5 @@ async def main(directory: Path, number: int, mode: str) -> None:
 
 if __name__ == "__main__":
     walk_old_objects_rarely()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
