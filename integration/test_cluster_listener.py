@@ -35,7 +35,7 @@ async def say(request, caller):
 async def main():
     context = NodeFiles(Path(sys.argv[1])).server_context()
     routes = [ClusterRoute(method="GET", path="/hello", access=Access.NODE, handler=say)]
-    async with ClusterListener("127.0.0.1:0", context, sys.argv[2], routes) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, sys.argv[2], routes) as listener:
         print(listener.port, flush=True)
         await asyncio.sleep(600)
 

@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import resource
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,7 +32,7 @@ from common.errors import (
 )
 from common.keeper import Keeper
 from common.model.node import Role
-from common.pki.identity import PeerIdentity, peer_of
+from common.pki.identity import PeerIdentity, expiry_of, peer_of
 from common.protocol.acceptor import (
     AcceptBounds,
     Acceptor,
@@ -86,6 +87,8 @@ class Caller:
     """Proven by its certificate; None: it shows none, which only ``Access.ANYONE`` lets in."""
     address: str
     """The IP address that it comes from."""
+    expires_at: float = field(default=math.inf, compare=False)
+    """When its certificate runs out; a stream is to end by then."""
 
     @property
     def identity(self) -> PeerIdentity:
@@ -115,13 +118,13 @@ class ClusterListener:
     def __init__(
         self,
         address: str,
-        context: ssl.SSLContext,
+        context: Callable[[], ssl.SSLContext],
         cluster_id: str,
         routes: Iterable[ClusterRoute],
         *,
         vouch: Vouch | None = None,
     ) -> None:
-        """``address`` is ``host:port``; ``context`` may be given another certificate at any time."""
+        """``address`` is ``host:port``; ``context`` is asked anew for each connection."""
         self._address, self._context, self._cluster_id = address, context, cluster_id
         self._routes = {(route.method, route.path): route for route in routes}
         self._vouch = vouch
@@ -214,7 +217,9 @@ class ClusterListener:
         self._check(peer, Access.NODE if route is None else route.access)
         if route is None:
             raise NotFoundError("page not found")
-        request[_CALLER] = Caller(peer=peer, address=request.remote or "")
+        request[_CALLER] = Caller(
+            peer=peer, address=request.remote or "", expires_at=expiry_of(request.transport)
+        )
         return await handler(request)
 
     def _check(self, peer: PeerIdentity | None, access: Access) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +16,8 @@ from cli.swarmd.places import Places
 from common.clock import Clock
 from common.errors import ForbiddenError, NotLeaderError, SwarmdError, SystemFailureError
 from common.events import EventLog
-from common.pki.files import NodeFiles
 from common.pki.identity import PeerIdentity
+from common.pki.tls import Tls
 from common.protocol.channel import Channel, local_channel
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
 from common.protocol.upgrade import Door, UpgradeRefusedError, dial
@@ -61,7 +60,7 @@ class Life:
         """
         self.membership = membership
         self._around, self._places = around, places
-        self._client, self._server = _contexts(places.certificates)
+        self._tls = Tls(places.certificates)
         self.parted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done once this node's manager was taken out of the log ("": it may be a worker), or once a manager that leads
         has said why this node is no part of the swarm."""
@@ -141,14 +140,14 @@ class Life:
         ]
         address = with_port(membership.listen_host, membership.listen_port)
         return ClusterListener(
-            address, self._server, membership.cluster_id, routes, vouch=asked.vouch
+            address, self._tls.server, membership.cluster_id, routes, vouch=asked.vouch
         )
 
     def _new_links(self, me: Peer, status: Callable[[], RaftStatus]) -> TlsLinks:
         self._links = TlsLinks(
             me,
             self.membership.cluster_id,
-            self._client,
+            self._tls.client,
             status,
             clock=self._around.clock,
             chance=self._around.chance,
@@ -171,7 +170,7 @@ class Life:
 
     async def _dial_dispatcher(self, address: str) -> Channel:
         door = Door(address=address, path=DISPATCH, protocol=PROTOCOL)
-        stream = await dial(door, self._client, AGENT_END, self._check_manager)
+        stream = await dial(door, self._tls.client(), AGENT_END, self._check_manager)
         return Overheard(agent_end(stream), self._note_managers, self._part)
 
     def _note_managers(self, managers: tuple[str, ...]) -> None:
@@ -198,15 +197,6 @@ def _single(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _contexts(files: NodeFiles) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    try:
-        return files.client_context(), files.server_context()
-    except OSError as error:
-        raise SystemFailureError(
-            f"cannot read this node's certificate: {error.strerror or error}"
-        ) from error
 
 
 async def _serve(manager: Manager, channel: Channel) -> None:

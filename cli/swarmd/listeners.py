@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -95,12 +96,13 @@ class Listeners:
 
     def _listen(self, address: str) -> None:
         scheme, _, rest = address.partition("://")
-        context = None
+        context: Callable[[], ssl.SSLContext] | None = None
         try:
             if scheme == "unix":
                 bound = _bound_unix(Path(rest))
             else:
-                context = _tls(self._options)
+                made = _tls(self._options)
+                context = lambda: made  # noqa: E731 - it does not change while swarmd runs
                 bound = bound_tcp(rest)
             self._bound.append((address, bound))
             begin_to_listen(bound)

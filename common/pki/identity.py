@@ -1,6 +1,8 @@
 """Who is at the other end of a connection, as its certificate says."""
 
 import asyncio
+import math
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +39,13 @@ def peer_of(transport: asyncio.BaseTransport | None) -> PeerIdentity | None:
     tls = transport.get_extra_info("ssl_object") if transport is not None else None
     certificate = tls.getpeercert() if tls is not None else None
     return identity_in(certificate) if certificate else None
+
+
+def expiry_of(transport: asyncio.BaseTransport | None) -> float:
+    """When the certificate runs out that the other end has shown; never, where it has shown none."""
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    certificate = tls.getpeercert() if tls is not None else None
+    return ssl.cert_time_to_seconds(certificate["notAfter"]) if certificate else math.inf
 
 
 def identity_in(certificate: Mapping[str, Any]) -> PeerIdentity:

@@ -54,9 +54,12 @@ class Acceptor:
         """Connections whose letting in has not begun."""
 
     async def run(
-        self, bound: socket.socket, context: ssl.SSLContext | None, keeper: Keeper
+        self,
+        bound: socket.socket,
+        context: Callable[[], ssl.SSLContext] | None,
+        keeper: Keeper,
     ) -> Never:
-        """Accepts for ever; each handshake is work of ``keeper``."""
+        """Accepts for ever; each handshake is work of ``keeper``. ``context`` is asked anew for each connection."""
         places = asyncio.Semaphore(self._bounds.handshakes_max)
         while True:
             await places.acquire()
@@ -74,7 +77,9 @@ class Acceptor:
             connection.setblocking(False)  # noqa: FBT003 - as the socket has it
             host = str(address[0]) if isinstance(address, tuple) else ""
             self._come.add(connection)
-            letting_in = keeper.spawn(self._let_in(connection, host, context))
+            letting_in = keeper.spawn(
+                self._let_in(connection, host, context() if context is not None else None)
+            )
             letting_in.add_done_callback(partial(self._finish, connection, places))
 
     def _finish(

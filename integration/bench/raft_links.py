@@ -10,6 +10,7 @@ from common.model.node import Role
 from common.pki.authority import new_request, new_root, sign
 from common.pki.files import Credentials, NodeFiles
 from common.pki.identity import PeerIdentity
+from common.pki.tls import Tls
 from manager.listener import ClusterListener
 from manager.raft.peers import Peer, RaftStatus
 from manager.raft.tls_links import TlsLinks
@@ -44,17 +45,16 @@ async def listening_links(
     directory: Path, number: int, status: Callable[[], RaftStatus], clock: Clock
 ) -> AsyncIterator[TlsLinks]:
     """Links of a member, and the listener where others dial them."""
-    files = _files(directory, number)
+    tls = Tls(_files(directory, number))
     links = TlsLinks(
         peer(number),
         CLUSTER_ID,
-        files.client_context(),
+        tls.client,
         status,
         clock=clock,
         chance=random.Random(number),
     )
-    context = files.server_context()
-    async with ClusterListener(peer(number).address, context, CLUSTER_ID, [links.route()]):
+    async with ClusterListener(peer(number).address, tls.server, CLUSTER_ID, [links.route()]):
         yield links
 
 

@@ -86,13 +86,13 @@ class TlsLinks:
         self,
         me: Peer,
         cluster_id: str,
-        context: ssl.SSLContext,
+        context: Callable[[], ssl.SSLContext],
         status: Callable[[], RaftStatus],
         *,
         clock: Clock,
         chance: random.Random,
     ) -> None:
-        """``status`` is asked who is a member and who was removed, whenever a connection is made."""
+        """``context`` is asked anew for each connection, and ``status`` who is a member and who was removed."""
         self._me, self._cluster_id, self._context = me, cluster_id, context
         self._status, self._clock, self._chance = status, clock, chance
         self._receive: Callable[[str, Message], None] | None = None
@@ -142,6 +142,12 @@ class TlsLinks:
         link = self._links.get(member_id)
         return link is not None and link.current is not None
 
+    def dial_anew(self) -> None:
+        """Ends the connections that this member has made: the next ones show and trust what is right now."""
+        for link in self._links.values():
+            if True in link.streams:
+                link.streams[True].close()
+
     async def stop(self) -> None:
         """Closes every link; nothing is received any more."""
         self._receive = self._changed = None
@@ -166,24 +172,26 @@ class TlsLinks:
         self._check_dialler(sender, _member_id(request, TO), caller.identity)
         stream = accept(request, PROTOCOL, BOUNDS)
         self._adopt(sender, stream, is_dialled=False)
-        self._look_again_later(sender, caller.identity, stream)
+        self._look_again_later(sender, caller, stream)
         return await serve(stream)
 
-    def _look_again_later(self, sender: str, peer: PeerIdentity, stream: FramedStream) -> None:
+    def _look_again_later(self, sender: str, caller: Caller, stream: FramedStream) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(LOOK_AGAIN_SECONDS, self._look_again, sender, peer, stream)
+        loop.call_later(LOOK_AGAIN_SECONDS, self._look_again, sender, caller, stream)
 
-    def _look_again(self, sender: str, peer: PeerIdentity, stream: FramedStream) -> None:
-        """Who was let in may have been removed since."""
+    def _look_again(self, sender: str, caller: Caller, stream: FramedStream) -> None:
+        """Who was let in may have been removed since, or its certificate may have run out."""
         link = self._links.get(sender)
         if link is None or link.streams.get(False) is not stream:
             return
         try:
-            self._check_dialler(sender, self._me.member_id, peer)
+            self._check_dialler(sender, self._me.member_id, caller.identity)
+            if self._clock.now() > caller.expires_at:
+                raise ForbiddenError("its certificate has run out")
         except (SwarmdError, web.HTTPException) as error:
             stream.abort(f"it is not let in any more: {error}")
         else:
-            self._look_again_later(sender, peer, stream)
+            self._look_again_later(sender, caller, stream)
 
     def _check_dialler(self, sender: str, addressee: str, peer: PeerIdentity) -> None:
         if self._receive is None:
@@ -251,7 +259,7 @@ class TlsLinks:
             headers={FROM: self._me.member_id, TO: member_id},
             seconds_max=DIAL_SECONDS,
         )
-        return await dial(door, self._context, BOUNDS, partial(self._check_dialled, member_id))
+        return await dial(door, self._context(), BOUNDS, partial(self._check_dialled, member_id))
 
     def _check_dialled(self, member_id: str, peer: PeerIdentity | None) -> None:
         if peer is None or peer.role is not Role.MANAGER or peer.cluster_id != self._cluster_id:

@@ -51,7 +51,7 @@ ROUTES = [
 @pytest.fixture
 async def listener(tmp_path: Path) -> AsyncIterator[ClusterListener]:
     context = files_of(tmp_path, MANAGER).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as made:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as made:
         yield made
 
 
@@ -188,7 +188,9 @@ async def test_the_cluster_may_know_better_than_a_certificate(tmp_path: Path) ->
             raise ForbiddenError(f"node {peer.node_id} is no manager any more")
 
     context = files_of(tmp_path, MANAGER).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES, vouch=vouch) as listener:
+    async with ClusterListener(
+        "127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES, vouch=vouch
+    ) as listener:
         client = client_of(tmp_path, MANAGER)
         assert (await ask(listener, client, "POST", "/dispatch"))[0] == 200
         status, text = await ask(listener, client, "POST", "/raft")
@@ -198,7 +200,7 @@ async def test_the_cluster_may_know_better_than_a_certificate(tmp_path: Path) ->
 async def test_another_certificate_is_shown_from_then_on(tmp_path: Path) -> None:
     files = files_of(tmp_path, MANAGER)
     context = files.server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         files.write(credentials(identity("manager1", Role.WORKER)))
         load_identity(context, files.certificate, files.key)
         with pytest.raises(aiohttp.ClientConnectorCertificateError, match="swarm-manager"):
@@ -218,7 +220,7 @@ async def test_a_taken_address_is_said_to_be(listener: ClusterListener, tmp_path
     context = files_of(tmp_path, MANAGER).server_context()
     taken = f"127.0.0.1:{listener.port}"
     with pytest.raises(SystemFailureError, match="in use"):
-        async with ClusterListener(taken, context, CLUSTER_ID, []):
+        async with ClusterListener(taken, lambda: context, CLUSTER_ID, []):
             pass
 
 
@@ -274,7 +276,7 @@ async def test_whoever_says_nothing_or_half_of_it_is_cut_off(
 ) -> None:
     monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 0.1)
     context = files_of(tmp_path, MANAGER).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         reader, writer = await connected(listener, client_of(tmp_path, WORKER))
         writer.write(beginning)
         assert await ended(reader)
@@ -287,7 +289,7 @@ async def test_whoever_only_connects_is_cut_off(
     """Slowloris on the handshake: nobody waits for it, and others are let in meanwhile."""
     monkeypatch.setattr(module, "HANDSHAKE_SECONDS", 0.3)
     context = files_of(tmp_path, MANAGER).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         slow = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(20)]
         for _, writer in slow:
             writer.write(b"\x16\x03\x01")  # the beginning of a hello, and no more
@@ -303,7 +305,7 @@ async def test_one_address_cannot_hold_all_handshakes(
 ) -> None:
     monkeypatch.setattr(module, "HANDSHAKES_PER_ADDRESS_MAX", 4)
     context = files_of(tmp_path, MANAGER).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         opened = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(6)]
         assert [await ended(reader) for reader, _ in opened[4:]] == [True, True]
         for _, writer in opened:
@@ -331,7 +333,7 @@ async def test_strangers_do_not_take_the_places_of_nodes(
     monkeypatch.setattr(module, "STRANGERS_MAX", 3)
     context = files_of(tmp_path, MANAGER).server_context()
     stranger, node = client_of(tmp_path, None), client_of(tmp_path, WORKER)
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         opened = [await connected(listener, stranger) for _ in range(3)]
         assert [await lives(*one) for one in opened] == [True, True, True]
         surplus = await connected(listener, stranger)
@@ -351,7 +353,7 @@ async def test_one_node_has_a_few_places(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "CONNECTIONS_PER_NODE_MAX", 2)
     context = files_of(tmp_path, MANAGER).server_context()
     one, other = client_of(tmp_path, WORKER), client_of(tmp_path, MANAGER)
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         opened = [await connected(listener, one) for _ in range(3)]
         assert [await lives(*each) for each in opened] == [True, True, False]
         opened.append(await connected(listener, other))
@@ -367,7 +369,7 @@ async def test_a_thousand_connections_are_bounded(
     monkeypatch.setattr(module, "CONNECTIONS_MAX", 10)
     monkeypatch.setattr(module, "HANDSHAKES_MAX", 5)
     context = files_of(tmp_path, MANAGER).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, ROUTES) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES) as listener:
         held, most = [], 0
         for number in range(1_000):
             held.append(await asyncio.open_connection("127.0.0.1", listener.port))

@@ -27,7 +27,7 @@ async def listening(
     directory: Path, routes: Iterable[ClusterRoute], server: PeerIdentity = MANAGER
 ) -> AsyncIterator[ClusterListener]:
     context = files_of(directory, server).server_context()
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, routes) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, routes) as listener:
         yield listener
 
 

@@ -219,7 +219,7 @@ class Host:
 async def host(tmp_path: Path, server: CaServer) -> AsyncIterator[Host]:
     context = files_of(tmp_path, MANAGER).server_context()
     routes = [*server.routes(), accepting(lambda stream: stream.close())]
-    async with ClusterListener("127.0.0.1:0", context, CLUSTER_ID, routes) as listener:
+    async with ClusterListener("127.0.0.1:0", lambda: context, CLUSTER_ID, routes) as listener:
         yield Host(listener)
 
 

@@ -18,6 +18,7 @@ from common.clock import SystemClock
 from common.errors import SwarmdError
 from common.model.node import Role
 from common.pki.identity import PeerIdentity
+from common.pki.tls import Tls
 from common.protocol.stream import FramedStream
 from common.protocol.upgrade import Door, UpgradeRefusedError, dial
 from manager.listener import ClusterListener
@@ -89,14 +90,12 @@ async def member(directory: Path, member_id: str, port: int = 0) -> AsyncIterato
     links = TlsLinks(
         Peer(member_id=member_id, node_id=node_id, address=""),
         CLUSTER_ID,
-        files.client_context(),
+        Tls(files).client,
         status,
         clock=SystemClock(),
         chance=random.Random(member_id),
     )
-    listener = ClusterListener(
-        f"127.0.0.1:{port}", files.server_context(), CLUSTER_ID, [links.route()]
-    )
+    listener = ClusterListener(f"127.0.0.1:{port}", Tls(files).server, CLUSTER_ID, [links.route()])
     async with listener:
         made.append(Member(member_id, links, listener))
         made[0].start()
