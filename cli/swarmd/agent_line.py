@@ -6,7 +6,13 @@ from typing import Protocol
 
 from common.errors import SwarmdError, UnavailableError
 from common.protocol.channel import Channel
-from common.protocol.messages import HeartbeatTaken, Message, SessionOpened, SessionRefused
+from common.protocol.messages import (
+    HeartbeatTaken,
+    Message,
+    NodeTold,
+    SessionOpened,
+    SessionRefused,
+)
 from manager.raft.peers import Peer
 
 Dial = Callable[[str], Awaitable[Channel]]
@@ -38,10 +44,16 @@ class Overheard:
         channel: Channel,
         note_managers: Callable[[tuple[str, ...]], None],
         note_unwanted: Callable[[str], None],
+        note_told: Callable[[NodeTold], None],
     ) -> None:
-        """``note_managers`` is told where all managers are, ``note_unwanted`` why this node is no part of the swarm."""
+        """Calls are made before the agent hears.
+
+        ``note_managers`` is told where all managers are, ``note_unwanted`` why this node is no part of the swarm, and
+        ``note_told`` what its certificate is to be.
+        """
         self._channel = channel
         self._note_managers, self._note_unwanted = note_managers, note_unwanted
+        self._note_told = note_told
 
     async def send(self, message: Message) -> None:
         """Sends; waits while the other side is behind."""
@@ -56,6 +68,8 @@ class Overheard:
                     self._note_managers(managers)
             case SessionRefused(reason=reason, is_final=True):
                 self._note_unwanted(reason)
+            case NodeTold():
+                self._note_told(message)
             case _:
                 pass
         return message

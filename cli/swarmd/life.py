@@ -19,6 +19,7 @@ from common.events import EventLog
 from common.pki.identity import PeerIdentity
 from common.pki.tls import Tls
 from common.protocol.channel import Channel, local_channel
+from common.protocol.messages import NodeTold
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
 from common.protocol.upgrade import Door, UpgradeRefusedError, dial
 from manager.api import tell_swarm_events
@@ -66,6 +67,8 @@ class Life:
         has said why this node is no part of the swarm."""
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the log is open and the listener listens; an error when that cannot be."""
+        self.on_told: Callable[[NodeTold], None] = lambda _: None
+        """Called with what the manager that leads says of this node's certificate."""
         self.manager: Manager | None = None
         if membership.member_id:
             me = peer_of(membership)
@@ -117,7 +120,8 @@ class Life:
         def local() -> Channel:
             ours, theirs = local_channel()
             group.create_task(_serve(manager, theirs))
-            return ours
+            # Should its own list lack this node, then because the swarm is just being made out of a saved one.
+            return Overheard(ours, self._note_managers, lambda _: None, self._note_told)
 
         try:
             await self._around.worker.run_agent(
@@ -171,7 +175,7 @@ class Life:
     async def _dial_dispatcher(self, address: str) -> Channel:
         door = Door(address=address, path=DISPATCH, protocol=PROTOCOL)
         stream = await dial(door, self._tls.client(), AGENT_END, self._check_manager)
-        return Overheard(agent_end(stream), self._note_managers, self._part)
+        return Overheard(agent_end(stream), self._note_managers, self._part, self._note_told)
 
     def _note_managers(self, managers: tuple[str, ...]) -> None:
         """Remembers where the managers are, for when the one that leads is gone."""
@@ -182,6 +186,9 @@ class Life:
             self._places.membership.write(self.membership)
         except SystemFailureError as error:  # known until the next start, at least
             log.warning("cannot remember the managers", extra={"reason": error})
+
+    def _note_told(self, told: NodeTold) -> None:
+        self.on_told(told)
 
     def _part(self, reason: str) -> None:
         if not self.parted.done():

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from common.codec import tagged
 from common.model.fields import Timestamp
-from common.model.node import NodeDescription
+from common.model.node import NodeDescription, Role
 from common.model.task import Task, TaskStatus
 
+PROTOCOL_VERSION = 2
+"""What this code speaks. 1 (release 0.1.0) knows nothing of ``NodeTold``, and is not sent it."""
 TASKS_PER_MESSAGE_MAX = 200
 """Tasks in one ``Assignments``; a larger set is told in parts."""
 REPORTS_PER_MESSAGE_MAX = 200
@@ -31,6 +33,8 @@ class Register:
 
     node_id: str
     description: NodeDescription
+    protocol: int = 1
+    """The ``PROTOCOL_VERSION`` of the agent; only the first one of a session counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,18 @@ class SessionRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTold:
+    """What concerns the node and not its agent. Follows ``SessionOpened``, and comes again whenever it changes."""
+
+    role: Role
+    """What its certificate is to say."""
+    trust: bytes
+    """The roots that are to be trusted now (PEM, one or more)."""
+    issuer: bytes
+    """The public key of the authority that its certificate is to be issued by (DER, SubjectPublicKeyInfo)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatTaken:
     """I live too; the next heartbeat is due within this time."""
 
@@ -163,6 +179,7 @@ FromAgent = Register | Heartbeat | Report | LogLines | LogEnd
 FromManager = (
     SessionOpened
     | SessionRefused
+    | NodeTold
     | HeartbeatTaken
     | Assignments
     | ReportTaken
@@ -173,5 +190,5 @@ FromManager = (
 Message = FromAgent | FromManager
 
 tagged(Register, Heartbeat, Report, LogLines, LogEnd)
-tagged(SessionOpened, SessionRefused, HeartbeatTaken, Assignments, ReportTaken)
+tagged(SessionOpened, SessionRefused, NodeTold, HeartbeatTaken, Assignments, ReportTaken)
 tagged(LogRequest, LogMore, LogCancel)

@@ -3,18 +3,25 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Final, Never
 
 from common.apart import apart
 from common.clock import Clock
 from common.errors import NotLeaderError, SwarmdError, UnavailableError
 from common.ids import id_source
-from common.model.cluster import DEFAULT_HEARTBEAT_SECONDS
+from common.model.cluster import DEFAULT_HEARTBEAT_SECONDS, Cluster
 from common.model.node import Node, NodeDescription, NodeState
 from common.model.task import Task
 from common.protocol.channel import Channel, ChannelClosedError
-from common.protocol.messages import LogLine, LogRequest, Register, SessionRefused, TaskReport
+from common.protocol.messages import (
+    LogLine,
+    LogRequest,
+    NodeTold,
+    Register,
+    SessionRefused,
+    TaskReport,
+)
 from manager.dispatcher.heartbeat import Heartbeats
 from manager.dispatcher.reports import node_state, observations, orphans, registration
 from manager.dispatcher.sessions import Session
@@ -48,10 +55,16 @@ class Dispatcher:
         clock: Clock,
         chance: random.Random,
         managers: Callable[[], tuple[str, ...]] = tuple,
+        told: Callable[[Node], NodeTold | None] = lambda _: None,
     ) -> None:
-        """``managers`` gives ``host:port`` of every manager, for the agents to know."""
+        """What stands behind it.
+
+        ``managers`` gives ``host:port`` of every manager, for the agents to know; ``told`` what a node is to be told
+        about itself (None: nothing yet), and is asked at each of its heartbeats.
+        """
         self._store, self._clock, self._chance = store, clock, chance
         self.managers = managers
+        self._told_of = told
         self._new_id = id_source(chance)
         self._writer = Writer(store)
         self._heartbeats = Heartbeats()
@@ -114,11 +127,26 @@ class Dispatcher:
             session = self._sessions.get(seen.node_id)
             if session is not None:
                 session.touch((seen.id,))
-        elif isinstance(seen, Node) and item.new is None:
-            self._heartbeats.forget(seen.id)
-            session = self._sessions.get(seen.id)
+        elif isinstance(seen, Node):
+            self._note_node(seen, is_gone=item.new is None)
+        elif isinstance(seen, Cluster):
+            self.tell_nodes(self._sessions)
+
+    def _note_node(self, node: Node, *, is_gone: bool) -> None:
+        if is_gone:
+            self._heartbeats.forget(node.id)
+        session = self._sessions.get(node.id)
+        if session is not None and is_gone:
+            session.end()
+        elif session is not None:
+            session.tell_node()
+
+    def tell_nodes(self, node_ids: Iterable[str]) -> None:
+        """What these nodes are told about themselves may have changed: those that are here learn of it now."""
+        for node_id in node_ids:
+            session = self._sessions.get(node_id)
             if session is not None:
-                session.end()
+                session.tell_node()
 
     async def _expire(self) -> Never:
         """Looks at silent nodes when the first of them is due.
@@ -191,7 +219,7 @@ class Dispatcher:
             _log.info("node %s is refused: %s", register.node_id, refusal.reason)
             await channel.send(refusal)
             return
-        session = Session(register.node_id, self._new_id(), channel, self)
+        session = Session(register, self._new_id(), channel, self)
         before = self._sessions.get(session.node_id)
         if before is not None:
             before.end()
@@ -262,6 +290,11 @@ class Dispatcher:
         if self._sessions.get(session.node_id) is session:
             until = self._clock.monotonic() + self._grace_seconds()
             self._heartbeats.expect(session.node_id, until)
+
+    def told(self, node_id: str) -> NodeTold | None:
+        """What a node is to know about itself."""
+        node = self._store.state.nodes.get(node_id)
+        return None if node is None else self._told_of(node)
 
     def next_period_seconds(self) -> float:
         """The time within which the next heartbeat is due."""

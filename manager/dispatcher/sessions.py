@@ -20,6 +20,7 @@ from common.protocol.messages import (
     LogLines,
     LogRequest,
     Message,
+    NodeTold,
     Register,
     Report,
     ReportTaken,
@@ -39,6 +40,8 @@ from manager.store.state import State
 
 LOG_STREAMS_MAX: Final = 64
 """Logs read from one node at the same time."""
+PROTOCOL_OF_NODE_TOLD: Final = 2
+"""The first version of agents that are told about their nodes."""
 
 
 class ProtocolError(UnavailableError):
@@ -62,6 +65,10 @@ class SessionKeeper(Protocol):
         """The agent said something."""
         ...
 
+    def told(self, node_id: str) -> NodeTold | None:
+        """What the node is to know about itself; None: nothing yet."""
+        ...
+
     def next_period_seconds(self) -> float:
         """The time within which the next heartbeat is due."""
         ...
@@ -82,11 +89,15 @@ class Session:
     """
 
     def __init__(
-        self, node_id: str, session_id: str, channel: Channel, keeper: SessionKeeper
+        self, register: Register, session_id: str, channel: Channel, keeper: SessionKeeper
     ) -> None:
-        self.node_id, self.session_id = node_id, session_id
+        """A session with the agent that has sent ``register``."""
+        self.node_id, self.session_id = register.node_id, session_id
+        self._protocol = register.protocol
         self._channel, self._keeper = channel, keeper
         self._told: dict[str, Told] = {}
+        self._node_told: NodeTold | None = None
+        self._may_tell_node = True
         self._number = 0
         self._dirty: dict[str, None] = {}  # a set that keeps the order
         self._outbox: deque[FromManager] = deque()
@@ -131,6 +142,11 @@ class Session:
         self.touch(self._told)
         self.touch(task.id for task in self._keeper.state.tasks_of_node(self.node_id))
 
+    def tell_node(self) -> None:
+        """What the node is told about itself may have changed."""
+        self._may_tell_node = True
+        self._to_tell.set()
+
     async def _tell(self) -> Never:
         period_seconds = self._keeper.next_period_seconds()
         await self._channel.send(
@@ -140,6 +156,8 @@ class Session:
                 managers=self._keeper.managers(),
             )
         )
+        for told in self._news_of_node():
+            await self._channel.send(told)
         for assignments in self._everything():
             await self._channel.send(assignments)
         while True:
@@ -156,9 +174,19 @@ class Session:
         self._number = messages[-1].results_in
         return messages
 
+    def _news_of_node(self) -> list[FromManager]:
+        if not self._may_tell_node or self._protocol < PROTOCOL_OF_NODE_TOLD:
+            return []
+        self._may_tell_node = False
+        told = self._keeper.told(self.node_id)
+        if told is None or told == self._node_told:
+            return []
+        self._node_told = told
+        return [told]
+
     def _news(self) -> list[FromManager]:
         """Everything there is to tell now: tasks first, since other messages may be about them."""
-        messages: list[FromManager] = []
+        messages = self._news_of_node()
         dirty, self._dirty = self._dirty, {}
         news = difference(self.node_id, dirty, self._keeper.state.tasks, self._told)
         if news:
@@ -191,7 +219,7 @@ class Session:
         match message:
             case Heartbeat():
                 self._heartbeat_heard = True
-                self._to_tell.set()
+                self.tell_node()  # what it is told may depend on more than the store
             case Report():
                 self._hear_report(message)
             case Register(description=description) if message.node_id == self.node_id:

@@ -15,6 +15,7 @@ from common.model.node import NodeDescription
 from common.model.task import TaskStatus
 from common.protocol.channel import Channel, ChannelClosedError
 from common.protocol.messages import (
+    PROTOCOL_VERSION,
     Assignments,
     FromAgent,
     Heartbeat,
@@ -25,6 +26,7 @@ from common.protocol.messages import (
     LogMore,
     LogRequest,
     Message,
+    NodeTold,
     Register,
     Report,
     ReportTaken,
@@ -139,7 +141,7 @@ class _Session:
         needs, channel = self._needs, self._channel
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end_when_silent())
-            await channel.send(Register(node_id=needs.node_id, description=self._description))
+            await channel.send(self._register())
             logs = LogAnswers(needs.containers, self._user.find_container, channel, group)
             while True:
                 message = await channel.receive()
@@ -156,6 +158,8 @@ class _Session:
                 self._keeper.inbox = receive(self._keeper.inbox, message)
                 if self._keeper.inbox.unfinished is None:
                     self._user.assign(self._keeper.inbox)
+            case NodeTold():
+                pass  # not the agent's: whoever has made the channel has heard it
             case ReportTaken(number=number):
                 self._needs.reporter.take(number)
             case LogRequest() | LogMore() | LogCancel():
@@ -201,8 +205,14 @@ class _Session:
             description = needs.describe()
             if description != self._description:
                 self._description = description
-                message = Register(node_id=needs.node_id, description=description)
-                await self._channel.send(message)
+                await self._channel.send(self._register())
+
+    def _register(self) -> Register:
+        return Register(
+            node_id=self._needs.node_id,
+            description=self._description,
+            protocol=PROTOCOL_VERSION,
+        )
 
     async def _end_when_silent(self) -> None:
         """Closes the channel of a manager that says nothing any more; whoever uses it then learns of the end."""

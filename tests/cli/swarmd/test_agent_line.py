@@ -4,8 +4,15 @@ import pytest
 
 from cli.swarmd.agent_line import Overheard, by_log, by_trying
 from common.errors import NoLeaderError, UnavailableError
+from common.model.node import Role
 from common.protocol.channel import Channel, local_channel
-from common.protocol.messages import HeartbeatTaken, Message, SessionOpened, SessionRefused
+from common.protocol.messages import (
+    HeartbeatTaken,
+    Message,
+    NodeTold,
+    SessionOpened,
+    SessionRefused,
+)
 from manager.raft.peers import Peer
 
 LEADER = Peer(member_id="b", node_id="n", address="b:2377")
@@ -67,6 +74,7 @@ OPENED = SessionOpened(session_id="s", heartbeat_period_seconds=5.0, managers=("
 TAKEN = HeartbeatTaken(heartbeat_period_seconds=5.0, managers=("c",))
 UNTOLD = HeartbeatTaken(heartbeat_period_seconds=5.0)
 NOT_NOW = SessionRefused(reason="this manager does not lead")
+TOLD = NodeTold(role=Role.MANAGER, trust=b"roots", issuer=b"key")
 NEVER = SessionRefused(reason="not part of this swarm", is_final=True)
 
 
@@ -74,10 +82,12 @@ async def test_what_is_said_of_the_swarm_is_overheard() -> None:
     ours, theirs = local_channel()
     managers: list[tuple[str, ...]] = []
     unwanted: list[str] = []
-    overheard = Overheard(ours, managers.append, unwanted.append)
-    messages: list[Message] = [OPENED, TAKEN, UNTOLD, NOT_NOW, NEVER]
+    told: list[NodeTold] = []
+    overheard = Overheard(ours, managers.append, unwanted.append, told.append)
+    messages: list[Message] = [OPENED, TOLD, TAKEN, UNTOLD, NOT_NOW, NEVER]
     for message in messages:
         await theirs.send(message)
         assert await overheard.receive() == message
     assert managers == [("a", "b"), ("c",)]
     assert unwanted == ["not part of this swarm"]
+    assert told == [TOLD]

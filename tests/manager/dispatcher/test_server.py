@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import NoLeaderError
 from common.model.cluster import Cluster, ClusterSpec, DispatcherConfig
-from common.model.node import Node, NodeDescription, NodeState, NodeStatus
+from common.model.node import Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role
 from common.model.task import Task, TaskState, TaskStatus
 from common.protocol.channel import ChannelClosedError, LocalChannel, local_channel
 from common.protocol.messages import (
@@ -18,6 +18,7 @@ from common.protocol.messages import (
     Heartbeat,
     HeartbeatTaken,
     Message,
+    NodeTold,
     Register,
     Report,
     ReportTaken,
@@ -37,7 +38,10 @@ class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.store: Store = memory_store(self.clock, random.Random(1))
-        self.dispatcher = Dispatcher(self.store, self.clock, random.Random(2))
+        self.told = told_of("old")
+        self.dispatcher = Dispatcher(
+            self.store, self.clock, random.Random(2), told=lambda node: self.told
+        )
         self.group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -58,12 +62,13 @@ class World:
         agent.opened = opened
         return agent
 
-    async def knock(self, node_id: str, *, certificate: str = "") -> "Agent":
+    async def knock(self, node_id: str, *, certificate: str = "", protocol: int = 1) -> "Agent":
         manager, agent = local_channel()
         assert self.group is not None
         self.group.create_task(self.dispatcher.serve(manager, "10.0.0.7", certificate))
         description = NodeDescription(hostname=f"host-{node_id}")
-        await agent.send(Register(node_id=node_id, description=description))
+        register = Register(node_id=node_id, description=description, protocol=protocol)
+        await agent.send(register)
         return Agent(agent)
 
     def node(self, node_id: str = "n1") -> Node:
@@ -116,6 +121,10 @@ class Agent:
     ) -> None:
         told = tuple(TaskReport(task_id=key, status=status) for key, status in statuses)
         await self.channel.send(Report(number=number, reports=told))
+
+
+def told_of(root: str) -> NodeTold:
+    return NodeTold(role=Role.WORKER, trust=root.encode(), issuer=b"key")
 
 
 def assigned(task_id: str, node_id: str = "n1") -> Create:
@@ -328,6 +337,52 @@ async def test_a_verdict_of_a_manager_is_told(world: World) -> None:
         (message,) = await agent.hear()
         assert isinstance(message, Assignments)
         assert message.tasks == (world.task("a"),)
+        agent.channel.close()
+
+
+async def test_a_node_is_told_what_concerns_it_when_that_changes_and_only_then(
+    world: World,
+) -> None:
+    async with world.leading():
+        agent = await world.knock("n1", protocol=2)
+        opened, told, assignments = await agent.hear()
+        assert isinstance(opened, SessionOpened)
+        assert told == told_of("old")
+        assert isinstance(assignments, Assignments)
+        await world.store.propose(
+            [Update(object=replace(world.node(), spec=NodeSpec(name="named")))]
+        )
+        world.dispatcher.tell_nodes(["n1", "n2"])
+        assert await agent.hear() == []
+        world.told = told_of("new")
+        world.dispatcher.tell_nodes(["n1"])
+        assert await agent.hear() == [told_of("new")]
+        world.told = told_of("newest")
+        await agent.channel.send(Heartbeat())
+        told, taken = await agent.hear()
+        assert told == told_of("newest")
+        assert isinstance(taken, HeartbeatTaken)
+        agent.channel.close()
+
+
+async def test_a_change_of_the_cluster_is_told_at_once(world: World) -> None:
+    async with world.leading():
+        agent = await world.knock("n1", protocol=2)
+        await agent.hear()
+        world.told = told_of("new")
+        await world.beat_every(1.0)
+        assert await agent.hear() == [told_of("new")]
+        agent.channel.close()
+
+
+async def test_an_agent_of_the_first_protocol_is_not_told_of_its_node(world: World) -> None:
+    async with world.leading():
+        agent = await world.open()
+        world.told = told_of("new")
+        world.dispatcher.tell_nodes(["n1"])
+        await agent.channel.send(Heartbeat())
+        (taken,) = await agent.hear()
+        assert isinstance(taken, HeartbeatTaken)
         agent.channel.close()
 
 

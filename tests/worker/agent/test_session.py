@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from common.model.task import Task, TaskState, TaskStatus
 from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
 from common.protocol.messages import (
     LOG_WINDOW,
+    PROTOCOL_VERSION,
     Assignments,
     Heartbeat,
     HeartbeatTaken,
@@ -123,7 +125,9 @@ def world() -> World:
     return World()
 
 
-REGISTER = Register(node_id="n1", description=NodeDescription(hostname="host1"))
+REGISTER = Register(
+    node_id="n1", description=NodeDescription(hostname="host1"), protocol=PROTOCOL_VERSION
+)
 
 
 async def test_an_agent_says_who_it_is_and_then_all_it_has_seen(world: World) -> None:
@@ -201,9 +205,7 @@ async def test_a_changed_machine_is_described_again(world: World) -> None:
             await world.clock.advance(DESCRIBE_SECONDS / 4)
             await world.manager.send(HeartbeatTaken(heartbeat_period_seconds=5.0))
         registers = [m for m in await world.heard() if isinstance(m, Register)]
-        assert registers == [
-            Register(node_id="n1", description=NodeDescription(hostname="renamed"))
-        ]
+        assert registers == [replace(REGISTER, description=NodeDescription(hostname="renamed"))]
 
 
 async def test_assignments_are_handed_on(world: World) -> None:
