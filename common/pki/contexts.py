@@ -6,7 +6,9 @@ from pathlib import Path
 from common.errors import SystemFailureError
 
 
-def server_context(root: bytes, certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(
+    root: bytes, certificate: Path, key: Path, passphrase: bytes = b""
+) -> ssl.SSLContext:
     """For the cluster listener. A client may show no certificate; one that it shows must be of our root and in date.
 
     Raises:
@@ -15,12 +17,15 @@ def server_context(root: bytes, certificate: Path, key: Path) -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_SERVER, root)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.num_tickets = 0  # a resumed session would not look at the certificate's dates again
-    load_identity(context, certificate, key)
+    load_identity(context, certificate, key, passphrase)
     return context
 
 
 def client_context(
-    root: bytes, certificate: Path | None = None, key: Path | None = None
+    root: bytes,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    passphrase: bytes = b"",
 ) -> ssl.SSLContext:
     """For dialling managers: ``server_hostname`` is to be ``common.pki.identity.MANAGER_NAME``.
 
@@ -31,7 +36,7 @@ def client_context(
     context.check_hostname = True
     context.verify_mode = ssl.CERT_REQUIRED
     if certificate is not None and key is not None:
-        load_identity(context, certificate, key)
+        load_identity(context, certificate, key, passphrase)
     return context
 
 
@@ -44,14 +49,19 @@ def stranger_context() -> ssl.SSLContext:
     return context
 
 
-def load_identity(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+def load_identity(
+    context: ssl.SSLContext, certificate: Path, key: Path, passphrase: bytes = b""
+) -> None:
     """Gives a context another certificate; connections made from now on show it.
+
+    ``passphrase`` is of no account where the key is in clear. Without one an encrypted key is an error: left to itself
+    OpenSSL would ask on the terminal.
 
     Raises:
         SystemFailureError: the files cannot be read, or do not belong together.
     """
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password=passphrase)
     except OSError as error:  # ssl.SSLError is one
         raise SystemFailureError(
             f"cannot use {certificate} with {key}: {error.strerror or error}"

@@ -171,8 +171,8 @@ def unpack_header(data: bytes, name: str, seal: Seal) -> tuple[Header, Cipher]:
             f"{name} is damaged at byte 0: its header does not fit its checksum", hint=_RESTORE
         )
     _, number, bytes_before, salt = _HEADER.unpack(start)
-    cipher = seal.cipher(salt, start)
-    if cipher.proof != packed[_HEADER.size : -_CHECKSUM.size]:
+    cipher = seal.opening(salt, start, packed[_HEADER.size : -_CHECKSUM.size])
+    if cipher is None:
         raise wrong_key(name)
     return Header(number, bytes_before, salt), cipher
 

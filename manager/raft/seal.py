@@ -6,19 +6,14 @@ own, which is its nonce: no nonce is ever used twice with one key, because a pro
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from common.errors import SystemFailureError
-from common.files import replace_durably
-from manager.raft.disk import told
 
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 16
@@ -61,54 +56,47 @@ class Cipher:
 
 
 class Seal:
-    """A manager's key, and whence the salts of new files come (never the same twice)."""
+    """A manager's keys, and whence the salts of new files come (never the same twice).
 
-    def __init__(self, key: bytes, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
-        if len(key) != KEY_BYTES:
-            raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
-        self._key, self._random_bytes = key, random_bytes
+    Files are sealed with the newest key. Those that are there already open with the key that they were sealed with.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        *,
+        older: Sequence[bytes] = (),
+    ) -> None:
+        for one in (key, *older):
+            if len(one) != KEY_BYTES:
+                raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(one)}")
+        self._keys, self._random_bytes = (key, *older), random_bytes
+
+    def renew(self, key: bytes, older: Sequence[bytes]) -> None:
+        """Seals new files with another key from now on, and opens with these. May be called in any thread."""
+        self._keys = (key, *older)
 
     def new_salt(self) -> bytes:
         """A salt for a new file."""
         return self._random_bytes(SALT_BYTES)
 
     def cipher(self, salt: bytes, header: bytes) -> Cipher:
-        """What seals the file that begins with this salt and header."""
-        size = KEY_BYTES + MARK_BYTES + PROOF_BYTES
-        derived = HKDF(algorithm=SHA256(), length=size, salt=salt, info=header).derive(self._key)
-        mark_end = KEY_BYTES + MARK_BYTES
-        key, mark, proof = derived[:KEY_BYTES], derived[KEY_BYTES:mark_end], derived[mark_end:]
-        return Cipher(AESGCM(key), mark, proof)
+        """What seals the new file that begins with this salt and header."""
+        return _cipher(self._keys[0], salt, header)
+
+    def opening(self, salt: bytes, header: bytes, proof: bytes) -> Cipher | None:
+        """What opens the file that begins with these; None when none of the keys does."""
+        for key in self._keys:
+            cipher = _cipher(key, salt, header)
+            if cipher.proof == proof:
+                return cipher
+        return None
 
 
-def load_or_create_key(path: Path) -> bytes:
-    """The key in that file; a new one, durable before it is returned, when nothing is sealed beside it yet.
-
-    Raises:
-        SystemFailureError: the key is gone or damaged, or the machine refuses.
-    """
-    with told(f"use the key {path}"):
-        if path.exists():
-            key = path.read_bytes()
-            if len(key) != KEY_BYTES:
-                raise SystemFailureError(
-                    f"the key {path} is damaged: it has {len(key)} bytes, not {KEY_BYTES}"
-                )
-            return key
-        sealed = _sealed_beside(path)
-        if sealed:
-            raise SystemFailureError(
-                f"the key {path} is gone, and without it {sealed[0]} cannot be read",
-                hint="restore the key, or remove this manager from the swarm and let it join anew",
-            )
-        key = os.urandom(KEY_BYTES)
-        replace_durably(path, key)
-        return key
-
-
-def _sealed_beside(path: Path) -> list[str]:
-    if not path.parent.is_dir():
-        return []
-    return sorted(
-        found.name for found in path.parent.iterdir() if found.name.startswith(SEALED_PREFIXES)
-    )
+def _cipher(key: bytes, salt: bytes, header: bytes) -> Cipher:
+    size = KEY_BYTES + MARK_BYTES + PROOF_BYTES
+    derived = HKDF(algorithm=SHA256(), length=size, salt=salt, info=header).derive(key)
+    mark_end = KEY_BYTES + MARK_BYTES
+    key, mark, proof = derived[:KEY_BYTES], derived[KEY_BYTES:mark_end], derived[mark_end:]
+    return Cipher(AESGCM(key), mark, proof)

@@ -174,8 +174,8 @@ class SnapshotReader:
             raise self._damage(0, "its header does not fit its checksum")
         start = packed[: _HEADER.size]
         _, index, term, salt = _HEADER.unpack(start)
-        cipher = seal.cipher(salt, start)
-        if cipher.proof != packed[_HEADER.size : -_CHECKSUM_BYTES]:
+        cipher = seal.opening(salt, start, packed[_HEADER.size : -_CHECKSUM_BYTES])
+        if cipher is None:
             raise wrong_key(self._file.name)
         return Position(index, term), cipher
 

@@ -7,10 +7,9 @@ from typing import Self
 
 from manager.raft.disk import Directory, open_directory
 from manager.raft.journal import Journal
-from manager.raft.seal import Seal, load_or_create_key
+from manager.raft.key_file import KEY_NAME, KeyFile
+from manager.raft.seal import Seal
 from manager.raft.snapshots import Snapshots
-
-KEY_NAME = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +20,21 @@ class Storage:
     load_seal: Callable[[], Seal]
 
     @classmethod
-    def at(cls, path: Path) -> Self:
-        """In a directory of the machine, the key beside them."""
-        return cls(lambda: open_directory(path), lambda: Seal(load_or_create_key(path / KEY_NAME)))
+    def at(cls, path: Path, keys: KeyFile | None = None) -> Self:
+        """In a directory of the machine, the keys beside them."""
+        file = keys if keys is not None else KeyFile(path / KEY_NAME)
+
+        def load_seal() -> Seal:
+            newest, *older = file.load_or_create()
+            return Seal(newest, older=older)
+
+        return cls(lambda: open_directory(path), load_seal)
 
     def open(self) -> "Opened":
         """Opens both for this process alone; blocks.
 
         Raises:
+            LockedError: the key is sealed, and was not unlocked.
             JournalDamagedError: the log is not what was written.
             SnapshotDamagedError: the newest snapshot is not what was written.
             SystemFailureError: the machine refuses, or another process has them open.

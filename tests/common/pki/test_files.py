@@ -5,6 +5,7 @@ import pytest
 
 from common.errors import SystemFailureError
 from common.pki.files import Credentials, NodeFiles
+from common.pki.lock import Lock
 from tests.support.pki import credentials, identity
 
 ONE = credentials(identity("node1"))
@@ -67,3 +68,68 @@ def test_a_file_of_any_size_is_not_read(tmp_path: Path) -> None:
 
 def test_the_key_does_not_show_in_a_representation() -> None:
     assert "PRIVATE" not in repr(ONE)
+
+
+# -------------------------------------------------------------------------------------- locked
+
+LOCK = Lock(b"1" * 32)
+
+
+def locked(directory: Path) -> NodeFiles:
+    files = kept(directory, ONE)
+    files.relock(LOCK)
+    return files
+
+
+def test_a_locked_key_is_of_use_with_its_lock_alone(tmp_path: Path) -> None:
+    files = locked(tmp_path)
+    assert b"ENCRYPTED" in files.key.read_bytes()
+    assert files.open() == ONE
+    files.client_context()
+    files.server_context()
+    for lock in (None, Lock(b"2" * 32)):
+        stranger = NodeFiles(tmp_path)
+        stranger.lock = lock
+        for use in (stranger.open, stranger.client_context, stranger.server_context):
+            with pytest.raises(SystemFailureError):
+                use()
+
+
+def test_a_renewed_certificate_stays_locked(tmp_path: Path) -> None:
+    files = locked(tmp_path)
+    files.write(OTHER)
+    assert b"ENCRYPTED" in files.key.read_bytes()
+    assert files.open() == OTHER
+
+
+def test_a_lock_changes_and_goes(tmp_path: Path) -> None:
+    files = locked(tmp_path)
+    files.relock(LOCK.within())
+    assert files.open() == ONE
+    files.relock(None)
+    assert files.key.read_bytes() == ONE.key
+    assert NodeFiles(tmp_path).open() == ONE
+
+
+def test_a_key_in_clear_is_read_with_a_lock_too(tmp_path: Path) -> None:
+    kept(tmp_path, ONE)
+    files = NodeFiles(tmp_path)
+    files.lock = LOCK
+    assert files.open() == ONE
+    files.server_context()
+
+
+def test_nothing_in_clear_is_left_beside_a_locked_key(tmp_path: Path) -> None:
+    kept(tmp_path, ONE)
+    for name in ("swarm-node.key.new", "swarm-node.key.next", "swarm-node.key.next.new"):
+        (tmp_path / name).write_bytes(OTHER.key)
+    NodeFiles(tmp_path).relock(LOCK)
+    found = {path.name for path in tmp_path.iterdir() if b"BEGIN PRIVATE" in path.read_bytes()}
+    assert found == set()
+
+
+def test_a_lock_before_there_is_a_certificate_counts_from_the_beginning(tmp_path: Path) -> None:
+    files = NodeFiles(tmp_path / "certificates")
+    files.relock(LOCK)
+    files.write(ONE)
+    assert b"ENCRYPTED" in files.key.read_bytes()

@@ -8,7 +8,8 @@ from pathlib import Path
 from manager.raft.disk import open_directory
 from manager.raft.fail_stop import EXIT_STATUS
 from manager.raft.journal import Journal
-from manager.raft.seal import Seal, load_or_create_key
+from manager.raft.key_file import load_or_create_key
+from manager.raft.seal import Seal
 
 JOURNAL_BYTES_MAX = 64 * 1024
 CHILD_SECONDS_MAX = 30

@@ -1,10 +1,8 @@
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from common.errors import SystemFailureError
-from manager.raft.seal import KEY_BYTES, SALT_BYTES, Seal, SealBrokenError, load_or_create_key
+from manager.raft.seal import KEY_BYTES, SALT_BYTES, Seal, SealBrokenError
 
 KEY = bytes(range(KEY_BYTES))
 
@@ -46,32 +44,15 @@ def test_a_key_of_another_length_is_no_key() -> None:
         Seal(b"abc")
 
 
-def test_a_new_key_is_private_and_stays(tmp_path: Path) -> None:
-    path = tmp_path / "raft" / "key"
-    key = load_or_create_key(path)
-    assert len(key) == KEY_BYTES
-    assert load_or_create_key(path) == key
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert load_or_create_key(tmp_path / "other" / "key") != key
-
-
-@pytest.mark.parametrize("name", ["log-0000000000000001", "snapshot-0000000000000001"])
-def test_no_new_key_is_made_beside_what_is_sealed_with_the_old_one(
-    tmp_path: Path, name: str
-) -> None:
-    (tmp_path / name).touch()
-    with pytest.raises(SystemFailureError, match=rf"key is gone, and without it {name}"):
-        load_or_create_key(tmp_path / "key")
-    assert not (tmp_path / "key").exists()
-
-
-def test_a_damaged_key_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "key").write_bytes(b"short")
-    with pytest.raises(SystemFailureError, match="damaged: it has 5 bytes, not 32"):
-        load_or_create_key(tmp_path / "key")
-
-
-def test_a_key_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "key").mkdir()
-    with pytest.raises(SystemFailureError, match=f"cannot use the key {tmp_path}/key: Is a dir"):
-        load_or_create_key(tmp_path / "key")
+def test_a_seal_of_several_keys_seals_with_the_newest_and_opens_with_each() -> None:
+    seal = Seal(KEY)
+    before = seal.cipher(b"salt" * 4, b"header")
+    seal.renew(KEY[::-1], (KEY,))
+    after = seal.cipher(b"salt" * 4, b"header")
+    for cipher in (before, after):
+        found = seal.opening(b"salt" * 4, b"header", cipher.proof)
+        assert found is not None
+        assert found.open(1, cipher.seal(1, b"secret")) == b"secret"
+    assert after.proof == Seal(KEY[::-1]).cipher(b"salt" * 4, b"header").proof
+    seal.renew(KEY[::-1], ())
+    assert seal.opening(b"salt" * 4, b"header", before.proof) is None
