@@ -14,7 +14,8 @@ usage() {
 usage: ./test.sh [all | lint | unit | integration [PYTEST ARGS…]]
        ./test.sh bench [NAME…] [--json FILE]      measures; the figures never make it fail
        ./test.sh chaos [--rounds N] [--seed S] [--only PART]
-                                                  long runs: simulation, kill -9 of a host, faults among managers
+                                                  long runs: simulation, kill -9 of a host, faults among
+                                                  managers, false alarms on busy processors
 
   all (the default) is lint, unit and integration. Integration, bench and chaos need root: they make network
   namespaces, mounts and cgroups of their own, and clean up after themselves. The test of ./quickstart.sh acts on

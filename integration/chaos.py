@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from integration.chaos_heartbeats import keep_busy
 from integration.chaos_managers import kill_managers_for_real
 from integration.host import REPOSITORY, Host, wait_for
 
@@ -180,7 +181,12 @@ class RealChaos:
         return self._host.ctl("container", "ls", "-q").stdout.split()
 
 
-PARTS = {"simulation": simulate, "host": kill_for_real, "managers": kill_managers_for_real}
+PARTS = {
+    "simulation": simulate,
+    "host": kill_for_real,
+    "managers": kill_managers_for_real,
+    "heartbeats": keep_busy,
+}
 
 if __name__ == "__main__":
     main()

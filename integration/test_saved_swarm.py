@@ -1,6 +1,7 @@
 """A swarm of three managers is saved, dies, and lives on out of its file; what users see of managers on the way."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ NO_LEADER = "The swarm does not have a leader."
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    with lab("saved", hosts=(*MANAGERS, "m4")) as made:
+    with lab(f"swarmd-s{os.getpid()}", hosts=(*MANAGERS, "m4")) as made:
         made.start()
         made.form(managers=MANAGERS)
         yield made
