@@ -7,7 +7,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from common.errors import InvalidInputError, SystemFailureError
@@ -23,6 +23,8 @@ CERTIFICATE_SECONDS_MIN: Final = 3600.0
 REQUEST_BYTES_MAX: Final = 4096
 """Of a certificate request's PEM; ours have about 400."""
 _YEAR_SECONDS: Final = 365 * 24 * 3600.0
+AuthorityPrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+"""What a root may sign with. Our own is ECDSA P-256; a root that is given may be either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class Root:
     """PEM."""
     key: bytes = field(repr=False)
     """PEM of the private key."""
+    chain: bytes = b""
+    """PEM that goes along with each certificate, for those who do not trust this root yet: see ``cross_sign``."""
 
 
 def new_root(now: float) -> Root:
@@ -55,6 +59,8 @@ def sign(
 ) -> bytes:
     """A node's certificate (PEM) for the key in a certificate request; whatever else it asks for is not looked at.
 
+    It does not outlive the root. The root's ``chain`` follows it.
+
     Raises:
         InvalidInputError: the request is no request, is not signed by its own key, or its key is of another kind.
         SystemFailureError: the root cannot be read.
@@ -73,15 +79,45 @@ def sign(
     purposes = x509.ExtendedKeyUsage(
         [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     )
-    of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    end = min(
+        now + max(lifetime_seconds, CERTIFICATE_SECONDS_MIN), issuer.not_valid_after_utc.timestamp()
+    )
     builder = (
-        _certificate(name, key, now, max(lifetime_seconds, CERTIFICATE_SECONDS_MIN))
+        _certificate(name, key, now, end - now)
         .issuer_name(issuer.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(of_authority=False), critical=True)
         .add_extension(purposes, critical=False)
-        .add_extension(of_issuer, critical=False)
+        .add_extension(_identifier_of(issuer), critical=False)
         .add_extension(names, critical=False)
+    )
+    return _pem(builder.sign(issuer_key, hashes.SHA256())) + root.chain
+
+
+def cross_sign(old: Root, new_certificate: bytes, now: float) -> bytes:
+    """The new root's key and name in a certificate (PEM) of the old root's, so that who trusts the old trusts the new.
+
+    Raises:
+        SystemFailureError: one of the roots cannot be read.
+    """
+    issuer, issuer_key = _open_root(old)
+    new = _open_certificate(new_certificate)
+    end = min(
+        moment.timestamp() for moment in (issuer.not_valid_after_utc, new.not_valid_after_utc)
+    )
+    key, identifier = _authority_key(new.public_key()), _identifier_in(new)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(new.subject)
+        .issuer_name(issuer.subject)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_moment(now - BACKDATED_SECONDS))
+        .not_valid_after(_moment(end))
+        .add_extension(identifier, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(of_authority=True), critical=True)
+        .add_extension(_identifier_of(issuer), critical=False)
     )
     return _pem(builder.sign(issuer_key, hashes.SHA256()))
 
@@ -111,10 +147,7 @@ def trust_in(root_certificate: bytes) -> TlsInfo:
     Raises:
         SystemFailureError: it is not a certificate.
     """
-    try:
-        certificate = x509.load_pem_x509_certificate(root_certificate)
-    except ValueError as error:
-        raise SystemFailureError(f"the cluster's root certificate is damaged: {error}") from error
+    certificate = _open_certificate(root_certificate)
     return TlsInfo(
         trust_root=root_certificate.decode(),
         cert_issuer_subject=certificate.subject.public_bytes(),
@@ -142,15 +175,39 @@ def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _open_root(root: Root) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _open_root(root: Root) -> tuple[x509.Certificate, AuthorityPrivateKey]:
+    certificate = _open_certificate(root.certificate)
     try:
-        certificate = x509.load_pem_x509_certificate(root.certificate)
         key = serialization.load_pem_private_key(root.key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SystemFailureError("the cluster's root cannot be read") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise SystemFailureError("the cluster's root has a key of another kind than ECDSA")
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise SystemFailureError("the cluster's root has a key that is neither ECDSA nor RSA")
     return certificate, key
+
+
+def _open_certificate(pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise SystemFailureError(f"the cluster's root certificate is damaged: {error}") from error
+
+
+def _authority_key(key: object) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        raise SystemFailureError("the cluster's root has a key that is neither ECDSA nor RSA")
+    return key
+
+
+def _identifier_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(_identifier_in(issuer))
+
+
+def _identifier_in(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        raise SystemFailureError("the cluster's root has no subject key identifier") from None
 
 
 def _certificate(

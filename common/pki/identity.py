@@ -17,7 +17,7 @@ UNIT_OF_ROLE: Final[Mapping[Role, str]] = {
 """The organizational unit of a node's certificate; also a name of it, so that TLS itself can ask for it."""
 MANAGER_NAME: Final = UNIT_OF_ROLE[Role.MANAGER]
 """The ``server_hostname`` to dial a manager with: the handshake fails with anybody else."""
-_ROLE_OF_UNIT: Final = {unit: role for role, unit in UNIT_OF_ROLE.items()}
+ROLE_OF_UNIT: Final[Mapping[str, Role]] = {unit: role for role, unit in UNIT_OF_ROLE.items()}
 _NODE_ID, _UNIT, _CLUSTER_ID = "commonName", "organizationalUnitName", "organizationName"
 
 
@@ -60,7 +60,7 @@ def identity_in(certificate: Mapping[str, Any]) -> PeerIdentity:
             if kind in named:
                 raise UnauthorizedError(f"the certificate says {kind} more than once")
             named[kind] = value
-    role = _ROLE_OF_UNIT.get(named.get(_UNIT, ""))
+    role = ROLE_OF_UNIT.get(named.get(_UNIT, ""))
     node_id, cluster_id = named.get(_NODE_ID, ""), named.get(_CLUSTER_ID, "")
     if role is None or not node_id or not cluster_id:
         raise UnauthorizedError("the certificate is not a node's")

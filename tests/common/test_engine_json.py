@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from common.engine_json import ZERO_TIME, from_rfc3339, parse, render, rfc3339
 from common.errors import InvalidInputError
-from common.model.cluster import Cluster, ClusterSpec, RootCa
+from common.model.cluster import DEFAULT_CERT_EXPIRY_SECONDS, Cluster, ClusterSpec, RootCa
 from common.model.container_spec import ContainerSpec, FileTarget, HealthConfig, SecretReference
 from common.model.node import Node, NodeSpec, TlsInfo
 from common.model.service import Global, Replicated, Service, ServiceSpec
@@ -30,7 +30,13 @@ KINDS: dict[str, Any] = {
 def test_what_is_written_reads_as_what_it_was(kind: Any, data: st.DataObject) -> None:
     value = data.draw(any_of(kind))
     if isinstance(value, Cluster):
-        value = replace(value, root_ca=RootCa())
+        value = replace(
+            value,
+            root_ca=RootCa(),
+            removed_nodes={},
+            unlock_key="",
+            longest_cert_seconds=DEFAULT_CERT_EXPIRY_SECONDS,
+        )
     assert parse(kind, json.loads(json.dumps(render(value)))) == value
 
 
@@ -244,4 +250,7 @@ def test_a_task_template_is_one_schema_in_both_directions() -> None:
 def test_the_cluster_spec_has_dockers_defaults() -> None:
     spec = parse(ClusterSpec, {})
     assert render(spec)["Dispatcher"] == {"HeartbeatPeriod": 5_000_000_000}
-    assert render(spec)["CAConfig"] == {"NodeCertExpiry": 7_776_000_000_000_000}
+    assert render(spec)["CAConfig"] == {
+        "NodeCertExpiry": 7_776_000_000_000_000,
+        "ForceRotate": 0,
+    }
