@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import Never, Protocol
 
+from common.bell import Bell
 from common.clock import Clock
 from common.errors import NotFoundError, SwarmdError
 from common.model.node import Node, Role
@@ -13,7 +14,9 @@ from manager.store.store import Store
 from manager.store.watch import Changed, Watch, WatchLaggedError
 
 AGAIN_SECONDS = 5.0
-"""How long after a removal that was not possible it is tried again."""
+"""How long after a removal that was not possible it is tried again.
+
+It is looked as often without a reason: a node may be demoted while the leader is about to add it."""
 
 log = logging.getLogger("swarmd.manager")
 
@@ -48,20 +51,17 @@ def surplus(nodes: Mapping[str, Node], members: Iterable[Peer], own: str) -> lis
 async def keep_members(store: Store, members: Members, clock: Clock) -> Never:
     """Takes members out of the log whose nodes are no managers any more, for as long as this manager leads."""
     async with store.watch() as watch, asyncio.TaskGroup() as group:
-        bell = asyncio.Event()
+        bell = Bell(clock)
         group.create_task(_ring_on_roles(watch, bell))
         while True:
-            bell.clear()
             status = members.status()
             wanted = surplus(store.state.nodes, status.members, status.me.member_id)
-            if await _remove(members, wanted):
-                await bell.wait()
-            else:
-                await clock.sleep(AGAIN_SECONDS)
+            await _remove(members, wanted)
+            await bell.wait(AGAIN_SECONDS)
     raise AssertionError("runs until it is cancelled")
 
 
-async def _remove(members: Members, surplus: Collection[Peer]) -> bool:
+async def _remove(members: Members, surplus: Collection[Peer]) -> None:
     for peer in surplus:
         try:
             await members.remove(peer.member_id)
@@ -72,20 +72,19 @@ async def _remove(members: Members, surplus: Collection[Peer]) -> bool:
                 "a manager that is to be a worker stays in the replicated log for now",
                 extra={"node": peer.node_id, "reason": error},
             )
-            return False
+            return
         log.info("a manager was taken out of the replicated log", extra={"node": peer.node_id})
-    return True
 
 
-async def _ring_on_roles(watch: Watch, bell: asyncio.Event) -> Never:
+async def _ring_on_roles(watch: Watch, bell: Bell) -> Never:
     while True:
         try:
             news = await watch.take()
         except WatchLaggedError:
-            bell.set()
+            bell.ring()
             continue
         if any(_changes_role(item) for committed in news for item in committed.changed):
-            bell.set()
+            bell.ring()
 
 
 def _changes_role(item: Changed) -> bool:

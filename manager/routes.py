@@ -121,10 +121,14 @@ class ManagerRoutes:
         return json_response({"Managers": [member.address for member in members]})
 
     async def _add(self, peer: Peer) -> None:
+        """A node has one member: should it ask for another one, it has given up the one before."""
         status = self._manager.status()
         if peer.member_id in status.removed:
             raise ConflictError(f"manager {peer.member_id} was removed from this swarm")
         try:
+            for before in status.members:
+                if before.node_id == peer.node_id and before.member_id != peer.member_id:
+                    await self._manager.log.remove(before.member_id)
             await self._manager.log.add(peer)
         except ConflictError as error:
             raise UnavailableError(error.message, hint=error.hint) from error

@@ -12,13 +12,14 @@ from typing import Never, Self
 
 from aiohttp import web
 
+from common.bell import Bell
 from common.clock import Clock
 from common.engine_api.facts import EngineFacts
 from common.errors import NotFoundError, SwarmdError, SystemFailureError
 from common.events import EventLog
 from common.files import replace_durably
 from common.ids import container_id_source
-from common.model.node import NodeDescription
+from common.model.node import NodeDescription, TlsInfo
 from worker.agent.agent import Agent, Machine
 from worker.agent.description import describe
 from worker.agent.memory import Memory
@@ -71,6 +72,8 @@ class WorkerNode:
     ) -> None:
         self._options, self._events = options, events
         self._labels = options.labels
+        self._trust: TlsInfo | None = None
+        self._description_changed = Bell(clock)
         self._clock, self._chance = clock, chance
         self._stack = contextlib.AsyncExitStack()
         self._netfilter = Netfilter()
@@ -186,11 +189,17 @@ class WorkerNode:
 
     def describe(self) -> NodeDescription:
         """What this machine is and has."""
-        return describe(self._options.version, self._labels)
+        return replace(describe(self._options.version, self._labels), tls_info=self._trust)
 
     def relabel(self, labels: Mapping[str, str]) -> None:
-        """From now on the engine has these labels; managers learn of it within ``session.DESCRIBE_SECONDS``."""
+        """From now on the engine has these labels; the managers are told."""
         self._labels = labels
+        self._description_changed.ring()
+
+    def show_trust(self, trust: TlsInfo | None) -> None:
+        """From now on this node trusts these roots, and has a certificate of that issuer; the managers are told."""
+        self._trust = trust
+        self._description_changed.ring()
 
     async def addresses(self) -> Mapping[str, Sequence[str]]:
         """This machine's addresses by interface, the loopback and our own bridge left out."""
@@ -213,6 +222,7 @@ class WorkerNode:
             containers=self._engine,
             ports=self._ports,
             describe=self.describe,
+            description_changed=self._description_changed,
             memory=self._memory,
             clock=self._clock,
             chance=self._chance,

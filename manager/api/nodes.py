@@ -1,5 +1,6 @@
 """Nodes: list, inspect, update, remove."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -15,11 +16,9 @@ from common.engine_api.http import (
 )
 from common.errors import (
     InvalidInputError,
-    NotFoundError,
-    NotImplementedHereError,
     StaleVersionError,
 )
-from common.model.node import ManagerStatus, Node, NodeState, Role
+from common.model.node import ManagerStatus, Node, NodeSpec, NodeState, Role
 from manager.api.access import manager_of, state_of
 from manager.api.errors import out_of_sequence
 from manager.api.filters import NODE_FILTERS, check_node_filters, shows_node
@@ -27,8 +26,11 @@ from manager.api.parse.node_spec import parse_node_spec
 from manager.api.ports import SwarmNode
 from manager.api.render.node import render_node
 from manager.api.standing import can_lose
-from manager.store.changes import Delete, Update
+from manager.store.changes import Change, Delete, Update
 from manager.store.state import State
+
+ATTEMPTS_MAX = 4
+"""Of a change of a node that meets a change of the cluster."""
 
 
 class Nodes:
@@ -59,16 +61,16 @@ class Nodes:
         store = manager.store
         version = integer(request, "version")
         spec = parse_node_spec(await read_json(request))
-        node = store.state.find_node(request.match_info["id"])
-        if spec.role is not node.spec.role:
-            _check_role(store.state, node, spec.role, manager.managers())
-        if version != node.version:
-            raise out_of_sequence()
-        try:
-            await store.propose([Update(object=replace(node, spec=spec))])
-        except StaleVersionError:
-            raise out_of_sequence() from None
-        return web.Response()
+        for _ in range(ATTEMPTS_MAX):
+            node = store.state.find_node(request.match_info["id"])
+            if spec.role is not node.spec.role:
+                _check_role(store.state, node, spec.role, manager.managers())
+            if version != node.version:
+                break
+            with contextlib.suppress(StaleVersionError):  # it may be that of the cluster alone
+                await store.propose(_changes(store.state, node, spec))
+                return web.Response()
+        raise out_of_sequence()
 
     async def remove(self, request: web.Request) -> web.Response:
         """``DELETE /nodes/{id}``."""
@@ -86,17 +88,27 @@ class Nodes:
         return web.Response()
 
 
+def _changes(state: State, node: Node, spec: NodeSpec) -> list[Change]:
+    """A demotion is decided on the whole list: it names the cluster's version, and of two at once one fails."""
+    changes: list[Change] = [Update(object=replace(node, spec=spec))]
+    cluster = state.cluster()
+    if node.spec.role is Role.MANAGER and spec.role is Role.WORKER and cluster is not None:
+        changes.append(Update(object=cluster))
+    return changes
+
+
 def _check_role(
     state: State, node: Node, wanted: Role, managers: Mapping[str, ManagerStatus]
 ) -> None:
-    """Whether a node may become a worker. What follows from its new role is the leader's and the node's own work."""
+    """Whether a node may get that role. What follows from it is the leader's and the node's own work.
+
+    One that was promoted and has not joined the other managers yet may always be a worker again.
+    """
     if wanted is Role.MANAGER:
-        raise NotImplementedHereError("promoting a node is not implemented")
+        return
     if sum(one.spec.role is Role.MANAGER for one in state.nodes.values()) <= 1:
         raise InvalidInputError("attempting to demote the last manager of the swarm")
-    if node.id not in managers:
-        raise NotFoundError("can't find manager in raft memberlist")
-    if not can_lose(managers, node.id):
+    if node.id in managers and not can_lose(managers, node.id):
         raise InvalidInputError(
             "can't remove member from the raft: this would result in a loss of quorum"
         )

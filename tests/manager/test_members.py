@@ -91,3 +91,17 @@ async def test_a_demoted_manager_is_taken_out_and_one_that_cannot_be_is_tried_ag
         assert members.there == ["a"]
         assert members.asked == ["b", "c", "c"]
         keeping.cancel()
+
+
+async def test_one_that_was_demoted_while_it_was_being_added_is_found_without_a_ring() -> None:
+    clock, members = FakeClock(), Members()
+    members.there = ["a"]
+    store = memory_store(clock, random.Random(1))
+    await store.propose([Create(object=node("a")), Create(object=node("b", Role.WORKER))])
+    async with asyncio.TaskGroup() as group:
+        keeping = group.create_task(keep_members(store, members, clock))
+        await settle()
+        members.there.append("b")
+        await clock.advance(AGAIN_SECONDS)
+        assert members.there == ["a"]
+        keeping.cancel()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
+from common.bell import Bell
 from common.clock import Clock
 from common.model.node import NodeDescription
 from common.model.task import Task, TaskState, TaskStatus
@@ -31,6 +32,8 @@ class Machine:
     containers: Containers
     ports: PublishedPorts
     describe: Callable[[], NodeDescription]
+    description_changed: Bell
+    """Rung when the managers are to be told at once."""
     memory: Path
     """The file where assignments are kept: ``<data-root>/agent/assignments``."""
     clock: Clock
@@ -62,6 +65,7 @@ class Agent:
             node_id=node_id,
             connect=connect,
             describe=machine.describe,
+            description_changed=machine.description_changed,
             containers=machine.containers,
             reporter=self._reporter,
             clock=machine.clock,

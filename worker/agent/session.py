@@ -9,6 +9,7 @@ from typing import Final, Never, Protocol, assert_never
 
 from common.apart import apart
 from common.backoff import delays
+from common.bell import Bell
 from common.clock import Clock
 from common.errors import SwarmdError, UnavailableError
 from common.model.node import NodeDescription
@@ -45,7 +46,7 @@ OPEN_SECONDS_MAX: Final = 10.0
 SILENCE_PERIODS_MAX: Final = 3
 """Heartbeat periods without a word from the manager before the session is given up."""
 DESCRIBE_SECONDS: Final = 20.0
-"""How often this machine is looked at again."""
+"""How often this machine is looked at again, unless it says itself that something has changed."""
 _log = logging.getLogger(__name__)
 
 Connect = Callable[[], Awaitable[Channel]]
@@ -78,6 +79,7 @@ class SessionNeeds:
     node_id: str
     connect: Connect
     describe: Callable[[], NodeDescription]
+    description_changed: Bell
     containers: Containers
     reporter: Reporter
     clock: Clock
@@ -201,7 +203,7 @@ class _Session:
     async def _describe_again(self) -> Never:
         needs = self._needs
         while True:
-            await needs.clock.sleep(DESCRIBE_SECONDS)
+            await needs.description_changed.wait(DESCRIBE_SECONDS)
             description = needs.describe()
             if description != self._description:
                 self._description = description

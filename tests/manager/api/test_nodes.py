@@ -1,5 +1,6 @@
 """Nodes through the API."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -131,16 +132,33 @@ async def test_demotes_as_long_as_the_rest_can_agree(
     assert swarm.store.state.find_node(demoted).spec.role is role
 
 
-async def test_refuses_to_promote_and_to_demote_who_is_no_member(swarm: ApiSwarm) -> None:
-    await swarm.add(WORKER, ready_node("b", hostname="b"))
-    assert await swarm.call("POST", "/nodes/second/update?version=2", json=SPEC) == (
-        501,
-        "promoting a node is not implemented",
-    )
-    assert await swarm.call("POST", "/nodes/b/update?version=2", json=DEMOTE) == (
-        404,
-        "can't find manager in raft memberlist",
-    )
+async def test_a_promotion_can_be_taken_back_before_the_node_has_joined_the_managers(
+    swarm: ApiSwarm,
+) -> None:
+    await swarm.add(WORKER)
+    node = swarm.store.state.nodes[WORKER.id]
+    path = f"/nodes/{node.id}/update?version="
+    assert await swarm.call("POST", f"{path}{node.version}", json=SPEC) == (200, "")
+    node = swarm.store.state.nodes[WORKER.id]
+    assert node.spec.role is Role.MANAGER
+    assert await swarm.call("POST", f"{path}{node.version}", json=DEMOTE) == (200, "")
+    assert swarm.store.state.nodes[WORKER.id].spec.role is Role.WORKER
+
+
+async def test_of_two_demotions_at_once_that_would_leave_no_manager_one_is_refused(
+    swarm: ApiSwarm,
+) -> None:
+    await swarm.add(ready_node("b", hostname="b"))
+    swarm.manager.standing["b"] = standing("192.0.2.2")
+    paths = [
+        f"/nodes/{node.id}/update?version={node.version}"
+        for node in swarm.store.state.nodes.values()
+    ]
+    answers = await asyncio.gather(*(swarm.call("POST", path, json=DEMOTE) for path in paths))
+    assert sorted(answers) == [
+        (200, ""),
+        (400, "attempting to demote the last manager of the swarm"),
+    ]
 
 
 async def test_removes_a_manager_only_when_it_is_no_member_any_more(swarm: ApiSwarm) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.bell import Bell
 from common.errors import UnavailableError
 from common.model.node import NodeDescription
 from common.model.task import Task, TaskState, TaskStatus
@@ -72,10 +73,12 @@ class World:
         self.attempts: list[float] = []
         self.reachable = True
         self.managers: list[LocalChannel] = []
+        self.description_changed = Bell(self.clock)
         needs = SessionNeeds(
             node_id="n1",
             connect=self.connect,
             describe=lambda: NodeDescription(hostname=self.hostname),
+            description_changed=self.description_changed,
             containers=self.containers,
             reporter=self.reporter,
             clock=self.clock,
@@ -206,6 +209,15 @@ async def test_a_changed_machine_is_described_again(world: World) -> None:
             await world.manager.send(HeartbeatTaken(heartbeat_period_seconds=5.0))
         registers = [m for m in await world.heard() if isinstance(m, Register)]
         assert registers == [replace(REGISTER, description=NodeDescription(hostname="renamed"))]
+
+
+async def test_a_machine_that_says_that_it_has_changed_is_described_at_once(world: World) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        world.hostname = "renamed"
+        world.description_changed.ring()
+        registers = [m for m in await world.heard() if isinstance(m, Register)]
+        assert [register.description.hostname for register in registers] == ["renamed"]
 
 
 async def test_assignments_are_handed_on(world: World) -> None:

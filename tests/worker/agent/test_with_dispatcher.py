@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common.bell import Bell
 from common.errors import InvalidInputError, SystemFailureError, UnavailableError
 from common.model.container_spec import ContainerSpec
 from common.model.endpoint import PortConfig, PublishMode
@@ -48,6 +49,7 @@ class World:
             containers=self.containers,
             ports=self.ports,
             describe=lambda: NodeDescription(hostname="host1"),
+            description_changed=Bell(self.clock),
             memory=directory / "assignments",
             clock=self.clock,
             chance=chance,
