@@ -2,7 +2,10 @@
 
 import asyncio
 import time
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -35,3 +38,27 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Waits on the running loop."""
         await asyncio.sleep(seconds)
+
+
+class BootClock(Protocol):
+    """A clock that nobody sets, that goes on while the machine is suspended, and that outlives this process."""
+
+    def seconds(self) -> float:
+        """Seconds since the machine was started."""
+        ...
+
+    def boot_id(self) -> str:
+        """Which start of the machine that was."""
+        ...
+
+
+class SystemBootClock:
+    """The machine's own."""
+
+    def seconds(self) -> float:
+        """Seconds since the machine was started, suspension included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot_id(self) -> str:
+        """The kernel's name for this start."""
+        return _BOOT_ID.read_text().strip()

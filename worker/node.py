@@ -20,8 +20,10 @@ from common.events import EventLog
 from common.files import replace_durably
 from common.ids import container_id_source
 from common.model.node import NodeDescription, TlsInfo
+from common.model.resources import GenericResource
 from worker.agent.agent import Agent, Machine
 from worker.agent.description import describe
+from worker.agent.lease import lease_file
 from worker.agent.memory import Memory
 from worker.agent.session import Connect
 from worker.api import routes
@@ -58,6 +60,7 @@ class WorkerOptions:
     version: str
     pools: Sequence[AddressPool] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    generic_resources: Sequence[GenericResource] = ()
 
 
 class WorkerNode:
@@ -72,6 +75,7 @@ class WorkerNode:
     ) -> None:
         self._options, self._events = options, events
         self._labels = options.labels
+        self._generic_resources = options.generic_resources
         self._trust: TlsInfo | None = None
         self._description_changed = Bell(clock)
         self._clock, self._chance = clock, chance
@@ -189,11 +193,14 @@ class WorkerNode:
 
     def describe(self) -> NodeDescription:
         """What this machine is and has."""
-        return replace(describe(self._options.version, self._labels), tls_info=self._trust)
+        machine = describe(self._options.version, self._labels, self._generic_resources)
+        return replace(machine, tls_info=self._trust)
 
-    def relabel(self, labels: Mapping[str, str]) -> None:
-        """From now on the engine has these labels; the managers are told."""
-        self._labels = labels
+    def redescribe(
+        self, labels: Mapping[str, str], generic_resources: Sequence[GenericResource]
+    ) -> None:
+        """From now on the node has these labels and resources; the managers are told."""
+        self._labels, self._generic_resources = labels, generic_resources
         self._description_changed.ring()
 
     def show_trust(self, trust: TlsInfo | None) -> None:
@@ -251,6 +258,7 @@ class WorkerNode:
                 if found.config.task_id:
                     group.create_task(remove(found.id))
         Memory(self._memory).clear()
+        lease_file(self._memory).unlink(missing_ok=True)
         if failures:
             raise SystemFailureError(f"{len(failures)} containers cannot be removed: {failures[0]}")
 

@@ -8,16 +8,8 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_UNITS = {
-    "ns": 1,
-    "us": 10**3,
-    "µs": 10**3,
-    "ms": 10**6,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
-}
+from common.durations import nanoseconds
+
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 NANO = 10**9
 MAX_PORT = 65535
@@ -26,14 +18,7 @@ MAX_PORTS_IN_RANGE = 1000
 
 def duration(text: str) -> int:
     """Go's durations ("1h30m", "1.5s", "10ms"; "0") in nanoseconds."""
-    if text == "0":
-        return 0
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(
-            f"invalid duration {text!r}: use a number with ns, us, ms, s, m or h, as 1m30s"
-        )
-    return round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    return nanoseconds(text)
 
 
 def size(text: str) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.swarmctl import arguments
+from common.disconnect import STOP_AFTER_LABEL
 
 Spec = dict[str, Any]
 _TASK = ("TaskTemplate",)
@@ -53,8 +54,14 @@ class Collection:
     """Whether one text reads to several items (a range of ports)."""
 
 
+def _duration_as_written(text: str) -> str:
+    arguments.duration(text)
+    return text
+
+
 METAVARS: dict[Callable[[str], Any], str] = {
     arguments.duration: "DURATION",
+    _duration_as_written: "DURATION",
     arguments.size: "BYTES",
     arguments.swap: "BYTES",
     arguments.cpus: "DECIMAL",
@@ -127,6 +134,12 @@ SETTINGS: tuple[Setting, ...] = (
         path=(*_CONTAINER, "StopGracePeriod"),
         read=arguments.duration,
         help="how long it may take to stop before it is killed (10s)",
+    ),
+    Setting(
+        flag="disconnect-stop-after",
+        path=("Labels", STOP_AFTER_LABEL),
+        read=_duration_as_written,
+        help="stop tasks whose node has had no manager for so long, and only then replace them",
     ),
     Setting(
         flag="read-only",

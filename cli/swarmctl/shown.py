@@ -114,3 +114,12 @@ def short(text: str, *, whole: bool = False) -> str:
 def cut(text: str, limit: int, *, whole: bool = False) -> str:
     """Text of at most ``limit`` characters."""
     return text if whole or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def generic_resources(resources: Iterable[Mapping[str, Any]]) -> str:
+    """What a node or task has besides processors and memory, as people write it."""
+    specs = [
+        resource.get("NamedResourceSpec") or resource.get("DiscreteResourceSpec") or {}
+        for resource in resources
+    ]
+    return ", ".join(f"{spec.get('Kind', '')}={spec.get('Value', '')}" for spec in specs)

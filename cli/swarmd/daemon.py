@@ -129,8 +129,10 @@ class Daemon:
                 )
         set_up_logging(fresh.log_level)
         if self._worker is not None:
-            self._worker.relabel(fresh.labels)
-        self._options = replace(self._options, log_level=fresh.log_level, label=fresh.label)
+            self._worker.redescribe(fresh.labels, fresh.generic_resources)
+        self._options = replace(
+            self._options, **{name: getattr(fresh, name) for name in RELOADABLE}
+        )
         log.info(
             "settings reloaded",
             extra={"log_level": fresh.log_level, "label": ",".join(fresh.label)},
@@ -151,5 +153,6 @@ def _worker_options(options: Options) -> WorkerOptions:
         bridge=options.bridge,
         pools=options.default_address_pool,
         labels=options.labels,
+        generic_resources=options.generic_resources,
         version=VERSION,
     )

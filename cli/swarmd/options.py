@@ -11,13 +11,17 @@ from typing import Any
 import yaml
 
 from common.errors import InvalidInputError
+from common.generic_resources import generic_resources
 from common.log import LEVELS
+from common.model.resources import GenericResource
 from common.version import VERSION
 
 DEFAULT_CONFIG_FILE = Path("/etc/swarmd/swarmd.yaml")
 MAX_CONFIG_BYTES = 1024 * 1024
-RELOADABLE = frozenset({"log_level", "label"})
+RELOADABLE = frozenset({"log_level", "label", "node_generic_resource"})
 """What SIGHUP applies; anything else needs a restart."""
+_PLURALS = {"node-generic-resources": "node_generic_resource"}
+"""Keys of the file that are called as in Docker's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,8 @@ class Options:
     default_address_pool: tuple[AddressPool, ...] = ()
     label: tuple[str, ...] = ()
     """Engine labels, ``key=value``."""
+    node_generic_resource: tuple[str, ...] = ()
+    """What the node has besides processors and memory: ``GPU=UUID1`` by name, ``SSD=3`` by number."""
 
     @property
     def listeners(self) -> tuple[str, ...]:
@@ -56,6 +62,11 @@ class Options:
     def labels(self) -> dict[str, str]:
         """Engine labels by key."""
         return {key: value for key, _, value in (item.partition("=") for item in self.label)}
+
+    @property
+    def generic_resources(self) -> tuple[GenericResource, ...]:
+        """The same as the managers hear of it."""
+        return generic_resources(self.node_generic_resource)
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[Options, Path]:
@@ -140,6 +151,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="a label of this engine; may be given several times",
     )
+    add(
+        "--node-generic-resource",
+        action="append",
+        metavar="NAME=VALUE",
+        help="a resource of this node, as GPU=UUID1 or SSD=3; may be given several times",
+    )
     return parser
 
 
@@ -169,7 +186,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _field_of(key: object, path: Path) -> str:
-    known = {field.name.replace("_", "-"): field.name for field in fields(Options)}
+    known = {field.name.replace("_", "-"): field.name for field in fields(Options)} | _PLURALS
     if key in known:
         return known[str(key)]
     near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
@@ -215,6 +232,7 @@ def _checked(raw: Options) -> Options:
             map(_pool, _strings("default-address-pool", raw.default_address_pool))
         ),
         label=tuple(map(_label, _strings("label", raw.label))),
+        node_generic_resource=_resources(raw.node_generic_resource),
     )
     _check_tls(options)
     return options
@@ -279,3 +297,12 @@ def _label(text: str) -> str:
     if not text.partition("=")[0]:
         raise InvalidInputError(f"invalid label {text!r}", hint="key=value")
     return text
+
+
+def _resources(raw: object) -> tuple[str, ...]:
+    texts = _strings("node-generic-resources", raw)
+    try:
+        generic_resources(texts)
+    except ValueError as error:
+        raise InvalidInputError(f"invalid node-generic-resource {error}") from None
+    return texts

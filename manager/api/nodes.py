@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from common.clock import Clock
 from common.engine_api.http import (
     filters,
     flag,
@@ -18,15 +19,16 @@ from common.errors import (
     InvalidInputError,
     StaleVersionError,
 )
-from common.model.node import ManagerStatus, Node, NodeSpec, NodeState, Role
+from common.model.node import ManagerStatus, Node, NodeSpec, Role
 from manager.api.access import manager_of, state_of
 from manager.api.errors import out_of_sequence
 from manager.api.filters import NODE_FILTERS, check_node_filters, shows_node
+from manager.api.node_removal import remove_node
 from manager.api.parse.node_spec import parse_node_spec
 from manager.api.ports import SwarmNode
 from manager.api.render.node import render_node
 from manager.api.standing import can_lose
-from manager.store.changes import Change, Delete, Update
+from manager.store.changes import Change, Update
 from manager.store.state import State
 
 ATTEMPTS_MAX = 4
@@ -36,8 +38,8 @@ ATTEMPTS_MAX = 4
 class Nodes:
     """The handlers of ``/nodes``."""
 
-    def __init__(self, node: SwarmNode) -> None:
-        self._node = node
+    def __init__(self, node: SwarmNode, clock: Clock) -> None:
+        self._node, self._clock = node, clock
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """``GET /nodes``."""
@@ -75,16 +77,19 @@ class Nodes:
     async def remove(self, request: web.Request) -> web.Response:
         """``DELETE /nodes/{id}``."""
         manager = manager_of(self._node)
-        store = manager.store
-        node = store.state.find_node(request.match_info["id"])
-        if node.spec.role is Role.MANAGER and node.id in manager.managers():
-            raise InvalidInputError(
-                f"node {node.id} is a cluster manager and is a member of the raft cluster. "
-                "It must be demoted to worker before removal"
-            )
-        if node.status.state is NodeState.READY and not flag(request, "force"):
-            raise InvalidInputError(f"node {node.id} is not down and can't be removed")
-        await store.propose([Delete(table="node", id=node.id)])
+        name = request.match_info["id"]
+
+        def find(state: State) -> Node:
+            node = state.find_node(name)
+            if node.spec.role is Role.MANAGER and node.id in manager.managers():
+                raise InvalidInputError(
+                    f"node {node.id} is a cluster manager and is a member of the raft cluster. "
+                    "It must be demoted to worker before removal"
+                )
+            return node
+
+        force = flag(request, "force")
+        await remove_node(manager.store, find, self._clock.now(), force=force)
         return web.Response()
 
 

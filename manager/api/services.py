@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from common.clock import Clock
+from common.disconnect import STOP_AFTER_LABEL, stop_after_seconds
 from common.engine_api.application import requested_version
 from common.engine_api.http import (
     filters,
@@ -53,6 +54,8 @@ from manager.store.state import State
 from manager.store.store import Store
 from manager.store.watch import WatchLaggedError
 
+LEASE_PERIODS_MIN = 3
+"""Heartbeats that the shortest lease of a service lasts: one that is late does not end it."""
 ALLOCATION_WAIT_SECONDS = 1.0
 """How long an answer waits for the service's ports; without them it comes all the same."""
 MANUAL_ROLLBACK = "manually requested rollback"
@@ -100,6 +103,7 @@ class Services:
         elif taken(spec.name) is not None:
             raise name_taken(spec.name)
         _check_ports(store.state, spec)
+        _check_lease(store.state, spec)
         service = Service(id=self._new_id(), spec=spec)
         try:
             await store.propose([Create(object=service)])
@@ -123,6 +127,7 @@ class Services:
             spec = parse_service_spec(body)
             changed = _updated(service, replace(spec, name=spec.name or service.spec.name))
             _check_ports(store.state, spec, own_id=service.id)
+            _check_lease(store.state, spec)
             is_new_image = _image(spec) != _image(service.spec)
             warnings = _warnings(request, self._engine, spec) if is_new_image else []
         if version != service.version:
@@ -175,6 +180,19 @@ def _check_ports(state: State, spec: ServiceSpec, *, own_id: str = "") -> None:
     conflict = port_conflict(spec.endpoint_spec, state.services.values(), own_id)
     if conflict is not None:
         raise InvalidInputError(conflict)
+
+
+def _check_lease(state: State, spec: ServiceSpec) -> None:
+    """A lease is renewed by heartbeats: one that is shorter would end while all is well."""
+    cluster, lease = state.cluster(), stop_after_seconds(spec.labels)
+    if cluster is None or lease is None:
+        return
+    shortest = LEASE_PERIODS_MIN * cluster.spec.dispatcher.heartbeat_period_seconds
+    if lease < shortest:
+        raise InvalidInputError(
+            f"{STOP_AFTER_LABEL} must not be shorter than {LEASE_PERIODS_MIN} heartbeats "
+            f"of a node ({shortest:g}s)"
+        )
 
 
 def _is_rollback(query: Mapping[str, str]) -> bool:

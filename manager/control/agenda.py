@@ -5,6 +5,8 @@ from collections.abc import Hashable, Iterable
 from itertools import count
 from typing import Generic, TypeVar
 
+from manager.store.verdict import NEVER
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -24,7 +26,7 @@ class Agenda(Generic[Key]):
 
     def remind(self, key: Key, at: float | None) -> None:
         """The key is to be looked at then, instead of what was said before; None: not because of the time."""
-        if at is None:
+        if at is None or at == NEVER:
             self._due.pop(key, None)
             return
         if self._due.get(key) != at:

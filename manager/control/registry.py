@@ -12,6 +12,7 @@ from manager.orchestrator.loops import (
     ConstraintLoop,
     GlobalLoop,
     HistoryLoop,
+    LeaseLoop,
     RemovedServicesLoop,
     ReplicatedLoop,
 )
@@ -29,5 +30,6 @@ async def run_loops(store: Store, clock: Clock, chance: random.Random) -> Never:
         group.create_task(run_scheduler(store, clock))
         group.create_task(run_loop(RemovedServicesLoop(), store, clock, new_id))
         group.create_task(run_loop(ConstraintLoop(), store, clock, new_id))
+        group.create_task(run_loop(LeaseLoop(clock), store, clock, new_id))
         group.create_task(run_loop(HistoryLoop(), store, clock, new_id))
     raise AssertionError("loops run until they are cancelled")

@@ -22,6 +22,7 @@ from common.protocol.messages import (
     SessionRefused,
     TaskReport,
 )
+from manager.dispatcher.certainty import Certainty
 from manager.dispatcher.heartbeat import Heartbeats
 from manager.dispatcher.reports import node_state, observations, orphans, registration
 from manager.dispatcher.sessions import Session
@@ -68,6 +69,7 @@ class Dispatcher:
         self._new_id = id_source(chance)
         self._writer = Writer(store)
         self._heartbeats = Heartbeats()
+        self._certainty = Certainty(store, clock)
         self._sessions: dict[str, Session] = {}
         self._leads = False
 
@@ -79,9 +81,11 @@ class Dispatcher:
         ``ruling`` is the store for this reign: what was seen in it is not written in the next one.
         """
         self._heartbeats, self._writer = Heartbeats(), Writer(ruling or self._store)
+        self._certainty = Certainty(ruling or self._store, self._clock)
         try:
             async with self._store.watch() as watch, asyncio.TaskGroup() as group:
                 group.create_task(self._writer.run())
+                group.create_task(self._certainty.run())
                 group.create_task(self._follow(watch))
                 await asyncio.sleep(0)  # the writer runs
                 self._leads = True
@@ -226,7 +230,7 @@ class Dispatcher:
         self._sessions[session.node_id] = session
         self.heard(session)
         try:
-            await self._writer.write([registration(session.node_id, register.description, address)])
+            await self._register(session.node_id, register, address)
             await apart(session.run())
         except* SwarmdError as errors:
             _log.info("the session of node %s ended: %s", session.node_id, errors.exceptions[0])
@@ -236,6 +240,14 @@ class Dispatcher:
                 del self._sessions[session.node_id]
         if is_current and self._leads:
             await self._disconnected(session.node_id)
+
+    async def _register(self, node_id: str, register: Register, address: str) -> None:
+        """Returns once the node is known to be here, by an entry of this reign or since it was known already."""
+        wish = registration(node_id, register.description, address)
+        is_known = wish.change(self._store.state) is None
+        await self._writer.write([wish])
+        if is_known:
+            await self._certainty.wait()
 
     async def _first_message(self, channel: Channel) -> Register | None:
         message = None
@@ -295,6 +307,10 @@ class Dispatcher:
         """What a node is to know about itself."""
         node = self._store.state.nodes.get(node_id)
         return None if node is None else self._told_of(node)
+
+    def when_sure(self, do: Callable[[], None]) -> None:
+        """Does it once it is sure that this manager led when this was called; never if it did not."""
+        self._certainty.ask(do)
 
     def next_period_seconds(self) -> float:
         """The time within which the next heartbeat is due."""

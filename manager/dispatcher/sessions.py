@@ -69,6 +69,10 @@ class SessionKeeper(Protocol):
         """What the node is to know about itself; None: nothing yet."""
         ...
 
+    def when_sure(self, do: Callable[[], None]) -> None:
+        """Does it once it is sure that this manager led when this was called."""
+        ...
+
     def next_period_seconds(self) -> float:
         """The time within which the next heartbeat is due."""
         ...
@@ -101,7 +105,7 @@ class Session:
         self._number = 0
         self._dirty: dict[str, None] = {}  # a set that keeps the order
         self._outbox: deque[FromManager] = deque()
-        self._heartbeat_heard = False
+        self._heartbeat_waits = self._heartbeat_heard = False
         self._report: Report | None = None
         self._description: NodeDescription | None = None
         self._to_tell, self._to_write = asyncio.Event(), asyncio.Event()
@@ -218,7 +222,7 @@ class Session:
         """Takes a message without waiting for anything."""
         match message:
             case Heartbeat():
-                self._heartbeat_heard = True
+                self._hear_heartbeat()
                 self.tell_node()  # what it is told may depend on more than the store
             case Report():
                 self._hear_report(message)
@@ -232,6 +236,17 @@ class Session:
                     self._logs.pop(request_id).end(error)
             case _:
                 raise ProtocolError(f"an agent sent a {type(message).__name__} out of place")
+
+    def _hear_heartbeat(self) -> None:
+        if self._heartbeat_waits:
+            raise ProtocolError("a second heartbeat came before the first was answered")
+        self._heartbeat_waits = True
+        self._keeper.when_sure(self._answer_heartbeat)
+
+    def _answer_heartbeat(self) -> None:
+        """An answer renews the leases of the agent's tasks: only who surely leads may give it."""
+        self._heartbeat_waits, self._heartbeat_heard = False, True
+        self._to_tell.set()
 
     def _hear_report(self, report: Report) -> None:
         if self._report is not None:

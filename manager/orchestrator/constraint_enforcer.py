@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from common.disconnect import is_leased
 from common.model.node import Availability, Node
 from common.model.resources import Resources
 from common.model.service import Service
 from common.model.task import Task, TaskState, TaskStatus
 from manager.orchestrator.dirty import satisfies_placement
 from manager.orchestrator.slots import age
-from manager.store.changes import ObserveTask
+from manager.store.changes import ObserveTask, SetDesiredState
 from manager.store.verdict import Verdict
 
 _NOTHING_RESERVED = Resources()
@@ -30,7 +31,7 @@ def decide(view: NodeView, now: float) -> Verdict:
         return Verdict()  # draining is the orchestrator's; a paused node keeps what it has
     capacity = view.node.description.resources
     cpus, memory = capacity.nano_cpus, capacity.memory_bytes
-    rejected: list[ObserveTask] = []
+    rejected: list[ObserveTask | SetDesiredState] = []
     for task in sorted(filter(_is_placed, view.tasks), key=age):
         service = view.services.get(task.service_id)
         reserved = _reservation(task)
@@ -54,7 +55,9 @@ def _reservation(task: Task) -> Resources:
     return task.spec.resources.reservations if task.spec.resources else _NOTHING_RESERVED
 
 
-def _rejection(task: Task, now: float) -> ObserveTask:
+def _rejection(task: Task, now: float) -> ObserveTask | SetDesiredState:
+    if is_leased(task):  # another may run only once this one is known to have stopped
+        return SetDesiredState(task_id=task.id, state=TaskState.SHUTDOWN)
     status = TaskStatus(
         timestamp=now,
         state=TaskState.REJECTED,

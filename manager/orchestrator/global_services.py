@@ -7,7 +7,6 @@ from common.model.node import Availability, Node, NodeState
 from common.model.service import Global
 from manager.orchestrator.at_rest import node_of, sort_out
 from manager.orchestrator.dirty import satisfies_placement
-from manager.orchestrator.node_loss import takes_no_tasks
 from manager.orchestrator.restart import is_settled
 from manager.orchestrator.slots import Slot, slot_with
 from manager.orchestrator.tend import fill, remove, stop, tend
@@ -85,8 +84,10 @@ def _one_node(slot: Slot, view: GlobalView, now: float, new_id: NewId) -> Verdic
     node = view.nodes.get(slot.node_id)
     if node is None:
         return Verdict(changes=remove((*slot.past, *slot.wanted)))
-    if takes_no_tasks(node) or not satisfies_placement(view.service, node):
+    if node.spec.availability == Availability.DRAIN or not satisfies_placement(view.service, node):
         return Verdict(changes=stop(slot.wanted))
+    if node.status.state == NodeState.DOWN:
+        return _NOTHING  # what runs there may go on, and nothing can be started
     if slot.wanted:
         return tend(slot, view, now, new_id)
     if is_settled(slot) or not _takes(node, view):

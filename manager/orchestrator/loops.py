@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable
 
+from common.clock import Clock
+from common.disconnect import is_leased
 from common.model.cluster import DEFAULT_TASK_HISTORY, Cluster
 from common.model.node import Node
 from common.model.service import Global, Replicated, Service
@@ -12,11 +14,13 @@ from manager.orchestrator import (
     history,
     removed_services,
     replicated,
+    silence,
 )
 from manager.orchestrator.constraint_enforcer import NodeView
 from manager.orchestrator.global_services import GlobalView
 from manager.orchestrator.history import HistoryView
 from manager.orchestrator.places import Places
+from manager.orchestrator.silence import Silences, SilentNode, is_down
 from manager.orchestrator.slots import has_ended, is_wanted
 from manager.orchestrator.update import is_under_way, wants_to_know
 from manager.orchestrator.view import ServiceView
@@ -158,7 +162,7 @@ class GlobalLoop:
     def _note_node(self, node_id: str, changed: Changed) -> Iterable[str]:
         for service_id in self._services:
             self._places.note(service_id, (node_id,))
-            if _is_available_otherwise(changed):  # an update passed over it while it was paused
+            if _fares_otherwise(changed):  # an update passed over it while it was paused or down
                 self._places.note_whole(service_id)
         return list(self._services)
 
@@ -276,6 +280,46 @@ class ConstraintLoop:
         return constraint_enforcer.decide(view, now)
 
 
+class LeaseLoop:
+    """Gives up tasks with a lease on nodes that have been silent for longer; its key is a node's id.
+
+    It measures the silence by a clock of this manager that cannot be set, and begins anew with each reign.
+    """
+
+    name = "leases"
+    settle_seconds = 0.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._silences = Silences()
+
+    def keys(self, state: State) -> Iterable[str]:
+        """All nodes that are down."""
+        self._silences.begin(state.nodes.values(), self._clock.monotonic())
+        return [node.id for node in state.nodes.values() if is_down(node)]
+
+    def touched(self, state: State, changed: Changed) -> Iterable[str]:  # noqa: ARG002 - a Loop's
+        """A node that is down, and the node of a task with a lease that it was given only just."""
+        match changed.new or changed.old:
+            case Node(id=node_id) as node:
+                present = None if changed.new is None else node
+                self._silences.note(present, node_id, self._clock.monotonic())
+                return (node_id,) if is_down(node) else ()
+            case Task(node_id=node_id, status=status) as task if status.state == TaskState.ASSIGNED:
+                return (node_id,) if is_leased(task) else ()
+            case _:
+                return ()
+
+    def consider(self, state: State, key: str, now: float, new_id: NewId) -> Verdict:  # noqa: ARG002 - a Loop's
+        """Looks at the node with its tasks."""
+        node = state.nodes.get(key)
+        if node is None or not is_down(node):
+            return _NOTHING
+        seconds = self._silences.seconds(node, self._clock.monotonic())
+        view = SilentNode(node=node, tasks=state.tasks_of_node(key), silent_seconds=seconds)
+        return silence.decide(view, now)
+
+
 def _is_replicated(service: Service) -> bool:
     return isinstance(service.spec.mode, Replicated)
 
@@ -289,7 +333,7 @@ def _matters(state: State, changed: Changed) -> bool:
     match changed.old, changed.new:
         case Task() as old, Task() as new:
             service = state.services.get(new.service_id)
-            if service is None or new.desired_state == TaskState.REMOVE:
+            if service is None or (new.desired_state == TaskState.REMOVE and not is_leased(new)):
                 return False
             if (
                 old.status.state == new.status.state
@@ -312,14 +356,6 @@ def _fares_otherwise(changed: Changed) -> bool:
             )
         case _:
             return changed.new is None
-
-
-def _is_available_otherwise(changed: Changed) -> bool:
-    match changed.old, changed.new:
-        case Node() as old, Node() as new:
-            return old.spec.availability != new.spec.availability
-        case _:
-            return False
 
 
 def _limit(cluster: Cluster | None) -> int:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from common.disconnect import is_leased
 from common.model.node import Availability, Node, NodeState
 from common.model.task import Task
-from manager.orchestrator.slots import has_ended, was_assigned
+from manager.orchestrator.slots import has_ended, is_running, was_assigned
 
 
 def takes_no_tasks(node: Node | None) -> bool:
@@ -17,8 +18,25 @@ def takes_no_tasks(node: Node | None) -> bool:
 
 
 def is_lost(task: Task, nodes: Mapping[str, Node]) -> bool:
-    """Whether the task must move, since its node takes no tasks."""
-    return bool(task.node_id) and not has_ended(task) and takes_no_tasks(nodes.get(task.node_id))
+    """Whether the task must move, since its node takes no tasks.
+
+    One with a lease may run on while its node is down: it is lost only when it is given up (``silence``).
+    """
+    if not task.node_id or has_ended(task):
+        return False
+    node = nodes.get(task.node_id)
+    return takes_no_tasks(node) and not (_is_only_down(node) and is_leased(task))
+
+
+def is_leaving(task: Task, nodes: Mapping[str, Node]) -> bool:
+    """Whether the task runs on a node that is drained, and whose agent is there to stop it when that is wanted."""
+    node = nodes.get(task.node_id)
+    return (
+        node is not None
+        and node.spec.availability == Availability.DRAIN
+        and node.status.state != NodeState.DOWN
+        and is_running(task)
+    )
 
 
 def will_report_stop(task: Task, nodes: Mapping[str, Node]) -> bool:
@@ -26,4 +44,8 @@ def will_report_stop(task: Task, nodes: Mapping[str, Node]) -> bool:
     if has_ended(task) or not was_assigned(task):
         return False
     node = nodes.get(task.node_id)
-    return node is not None and node.status.state != NodeState.DOWN
+    return node is not None and (node.status.state != NodeState.DOWN or is_leased(task))
+
+
+def _is_only_down(node: Node | None) -> bool:
+    return node is not None and node.spec.availability != Availability.DRAIN

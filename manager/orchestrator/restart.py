@@ -7,11 +7,13 @@ is read off the tasks that it still holds (``history`` keeps enough of them), so
 
 from collections.abc import Iterable, Mapping
 
+from common.disconnect import is_leased
 from common.model.node import Node
 from common.model.policies import RestartCondition, RestartPolicy
 from common.model.task import Task, TaskState
 from manager.orchestrator.node_loss import will_report_stop
 from manager.orchestrator.slots import Slot, age, ended_by_itself
+from manager.store.verdict import NEVER
 
 DEFAULT_DELAY_SECONDS = 5.0
 OLD_TASK_TIMEOUT_SECONDS = 60.0
@@ -60,12 +62,16 @@ def _end(task: Task) -> float:
 
 
 def start_at(task: Task, past: Iterable[Task], nodes: Mapping[str, Node]) -> float:
-    """When a task that waits in READY may run, as far as can be said now: an old task's end may make it sooner."""
+    """When a task that waits in READY may run, as far as can be said now: an old task's end may make it sooner.
+
+    For the end of one with a lease it is waited for ever: two of them never run.
+    """
     before = [old for old in past if old.created_at <= task.created_at]
     due = task.created_at + _delay(task, before)
-    if any(will_report_stop(old, nodes) for old in before):
-        return due + OLD_TASK_TIMEOUT_SECONDS
-    return due
+    stopping = [old for old in before if will_report_stop(old, nodes)]
+    if any(map(is_leased, stopping)):
+        return NEVER
+    return due + OLD_TASK_TIMEOUT_SECONDS if stopping else due
 
 
 def _delay(task: Task, before: list[Task]) -> float:

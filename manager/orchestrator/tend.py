@@ -8,10 +8,10 @@ from common.model.service import UpdateState
 from common.model.task import Task, TaskState
 from manager.orchestrator.dirty import is_dirty
 from manager.orchestrator.new_task import new_task
-from manager.orchestrator.node_loss import is_lost
+from manager.orchestrator.node_loss import is_leaving, is_lost
 from manager.orchestrator.policies import order_of
 from manager.orchestrator.restart import is_settled, start_at
-from manager.orchestrator.slots import Slot, age, has_ended, is_running
+from manager.orchestrator.slots import Slot, age, ended_by_itself, has_ended, is_running
 from manager.orchestrator.view import ServiceView
 from manager.store.changes import Change, Create, SetDesiredState
 from manager.store.verdict import NewId, Verdict
@@ -27,6 +27,7 @@ class _Sorted:
     gone: tuple[Task, ...]
     clean: tuple[Task, ...]
     dirty: tuple[Task, ...]
+    """Out of date, or on a drained node that they leave once another task runs: those to be replaced."""
 
 
 def tend(slot: Slot, view: ServiceView, now: float, new_id: NewId) -> Verdict:
@@ -35,6 +36,8 @@ def tend(slot: Slot, view: ServiceView, now: float, new_id: NewId) -> Verdict:
         return _NOTHING
     tasks = _sort(slot, view)
     if not tasks.gone:
+        if _must_be_followed(slot, tasks, view):
+            return fill(replace(slot, past=()), view, now, new_id)
         return _keep_one(slot, tasks, view, now)
     if tasks.clean or (tasks.dirty and not _is_tried_again(tasks.gone, view)):
         left = replace(slot, past=(*slot.past, *tasks.gone))
@@ -85,10 +88,30 @@ def _is_fine(task: Task, view: ServiceView) -> bool:
 
 
 def _sort(slot: Slot, view: ServiceView) -> _Sorted:
-    gone = tuple(task for task in slot.wanted if has_ended(task) or is_lost(task, view.nodes))
+    leaving = [task for task in slot.wanted if _leaves_later(task, view)]
+    gone = tuple(
+        task
+        for task in slot.wanted
+        if task not in leaving and (has_ended(task) or is_lost(task, view.nodes))
+    )
     live = tuple(task for task in slot.wanted if task not in gone)
-    dirty = tuple(task for task in live if is_dirty(task, view.service, view.node_of(task)))
+    dirty = tuple(
+        task for task in live if task in leaving or is_dirty(task, view.service, view.node_of(task))
+    )
     return _Sorted(gone=gone, dirty=dirty, clean=tuple(task for task in live if task not in dirty))
+
+
+def _leaves_later(task: Task, view: ServiceView) -> bool:
+    """Whether a task stays on a drained node until another one runs, since its service starts first."""
+    return order_of(view.service) == UpdateOrder.START_FIRST and is_leaving(task, view.nodes)
+
+
+def _must_be_followed(slot: Slot, tasks: _Sorted, view: ServiceView) -> bool:
+    """Whether all that runs in the slot is to leave its node, and no task came yet to take over, or failed to."""
+    if tasks.clean or not all(_leaves_later(task, view) for task in tasks.dirty):
+        return False
+    newest = max(tasks.dirty, key=age)
+    return not any(ended_by_itself(old) and age(old) > age(newest) for old in slot.past)
 
 
 def _is_tried_again(gone: tuple[Task, ...], view: ServiceView) -> bool:

@@ -12,7 +12,7 @@ from common.model.policies import FailureAction, UpdateOrder
 from common.model.service import Service, UpdateState, UpdateStatus
 from common.model.task import Task, TaskState
 from manager.orchestrator.dirty import is_allocated, is_dirty
-from manager.orchestrator.policies import config_of, is_rollback, monitor_seconds
+from manager.orchestrator.policies import config_of, is_rollback, monitor_seconds, order_of
 from manager.orchestrator.slots import Slot, age, ended_by_itself, has_ended, is_running
 from manager.orchestrator.tend import fill, stop_and_fill
 from manager.orchestrator.view import ServiceView
@@ -260,4 +260,5 @@ def wants_to_know(service: Service, state: TaskState) -> bool:
         UpdateState.COMPLETED,
         UpdateState.ROLLBACK_COMPLETED,
     )
-    return state == TaskState.RUNNING and not is_settled
+    starts_first = order_of(service) == UpdateOrder.START_FIRST
+    return state == TaskState.RUNNING and (starts_first or not is_settled)

@@ -59,6 +59,11 @@ class Store:
         """
         await self._log.up_to_date()
 
+    @property
+    def is_in_its_reign(self) -> bool:
+        """Whether no other manager has begun to lead, as far as ``state`` goes; always for a store without a reign."""
+        return self._reign in (0, self.state.reign)
+
     async def begin_reign(self) -> "Store":
         """The same store for the loops of a manager that has come to lead: for one reign, and no longer.
 

@@ -8,6 +8,9 @@ from manager.store.changes import Change
 NewId = Callable[[], str]
 """Draws the id of an object that a decision creates."""
 
+NEVER = float("inf")
+"""A moment that does not come: only a change is a reason to look again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:

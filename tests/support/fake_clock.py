@@ -53,3 +53,17 @@ class FakeClock:
             await settle()
         self._now = until
         await settle()
+
+
+class FakeBootClock:
+    """A ``common.clock.BootClock`` of a machine whose clock may differ from others, and that may be started again."""
+
+    def __init__(self, clock: FakeClock, *, ahead: float = 0.0, rate: float = 1.0) -> None:
+        self._clock, self._ahead, self._rate = clock, ahead, rate
+        self.boots = 1
+
+    def seconds(self) -> float:
+        return self._ahead + self._clock.monotonic() * self._rate
+
+    def boot_id(self) -> str:
+        return f"boot {self.boots}"

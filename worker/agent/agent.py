@@ -4,16 +4,17 @@ import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
 
 from common.bell import Bell
-from common.clock import Clock
+from common.clock import BootClock, Clock, SystemBootClock
 from common.model.node import NodeDescription
 from common.model.task import Task, TaskState, TaskStatus
 from worker.agent.decide import decide
 from worker.agent.inbox import Inbox
+from worker.agent.lease import LOOK_SECONDS, Lease, lease_file
 from worker.agent.memory import Memory
 from worker.agent.port_table import PortTable
 from worker.agent.ports import Containers, PublishedPorts
@@ -35,9 +36,10 @@ class Machine:
     description_changed: Bell
     """Rung when the managers are to be told at once."""
     memory: Path
-    """The file where assignments are kept: ``<data-root>/agent/assignments``."""
+    """The file where assignments are kept: ``<data-root>/agent/assignments``; the lease is beside it."""
     clock: Clock
     chance: random.Random
+    boot_clock: BootClock = field(default_factory=SystemBootClock)
 
 
 class Agent:
@@ -46,6 +48,8 @@ class Agent:
     def __init__(self, node_id: str, connect: Connect, machine: Machine) -> None:
         self._machine = machine
         self._memory = Memory(machine.memory)
+        self._lease = Lease(lease_file(machine.memory), machine.boot_clock)
+        self._leased = asyncio.Event()  # some task must stop when no manager answers for some time
         self._table = PortTable(machine.ports, machine.clock)
         self._reporter = Reporter()
         self._runners: dict[str, TaskRunner] = {}
@@ -57,6 +61,7 @@ class Agent:
             containers=machine.containers,
             table=self._table,
             memory=self._memory,
+            lease=self._lease,
             report=self._reporter.put,
             clock=machine.clock,
             chance=machine.chance,
@@ -68,6 +73,7 @@ class Agent:
             description_changed=machine.description_changed,
             containers=machine.containers,
             reporter=self._reporter,
+            lease=self._lease,
             clock=machine.clock,
             chance=machine.chance,
         )
@@ -81,6 +87,7 @@ class Agent:
                 self._running = group
                 inbox = Inbox(tasks=self._take_up())
                 group.create_task(self._table.run())
+                group.create_task(self._end_leases())
                 group.create_task(SessionKeeper(self._session_needs, self, inbox).run())
         finally:
             self._memory.close()
@@ -89,11 +96,26 @@ class Agent:
     def _take_up(self) -> Mapping[str, Task]:
         """Goes on with the tasks of an earlier agent, without asking anyone."""
         remembered = self._memory.load()
+        self._lease.load()
         present = self._containers_of_tasks()
         for entry in remembered:
             task = entry.task
             self._begin(task.id, task, entry.status, present.get(task.id))
         return {entry.task.id: entry.task for entry in remembered}
+
+    async def _end_leases(self) -> Never:
+        """Wakes the tasks whose lease has run out, and keeps written down since when it counts."""
+        while True:
+            await self._leased.wait()
+            self._lease.save()
+            leased = [runner for runner in self._runners.values() if runner.is_leased]
+            for runner in leased:
+                if self._lease.is_over(runner.task):
+                    runner.poke()
+            if leased:
+                await self._machine.clock.sleep(LOOK_SECONDS)
+            else:
+                self._leased.clear()
 
     async def _follow_containers(self) -> Never:
         async for container in self._machine.containers.changed():
@@ -154,6 +176,8 @@ class Agent:
         assert self._running is not None  # noqa: S101 - only reached from within run()
         runner = TaskRunner(task_id, task, status, container, self._around)
         self._runners[task_id] = runner
+        if runner.is_leased:
+            self._leased.set()
         self._running.create_task(self._run(runner))
 
     async def _run(self, runner: TaskRunner) -> None:

@@ -2,13 +2,13 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import SystemFailureError
 from common.model.node import Engine, NodeDescription, Plugin
 from common.model.placement import Platform
-from common.model.resources import Resources
+from common.model.resources import GenericResource, Resources
 
 NANO = 1_000_000_000
 _PLUGINS = (
@@ -22,9 +22,14 @@ _PLUGINS = (
 
 
 def describe(
-    engine_version: str, labels: Mapping[str, str], proc: Path = Path("/proc")
+    engine_version: str,
+    labels: Mapping[str, str],
+    generic_resources: Sequence[GenericResource] = (),
+    proc: Path = Path("/proc"),
 ) -> NodeDescription:
     """Looks at this machine: the processors this process may use, the memory, the platform, the name.
+
+    What it has besides is told by its administrator.
 
     Raises:
         SystemFailureError: the kernel does not say how much memory there is.
@@ -36,6 +41,7 @@ def describe(
         resources=Resources(
             nano_cpus=len(os.sched_getaffinity(0)) * NANO,
             memory_bytes=_memory_bytes((proc / "meminfo").read_text()),
+            generic_resources=tuple(generic_resources),
         ),
         engine=Engine(engine_version=engine_version, labels=dict(labels), plugins=_PLUGINS),
     )

@@ -35,6 +35,7 @@ from common.protocol.messages import (
     SessionRefused,
 )
 from worker.agent.inbox import Inbox, SequenceGapError, receive
+from worker.agent.lease import Lease
 from worker.agent.log_answers import LogAnswers
 from worker.agent.ports import Containers
 from worker.agent.reporter import Reporter
@@ -82,6 +83,7 @@ class SessionNeeds:
     description_changed: Bell
     containers: Containers
     reporter: Reporter
+    lease: Lease
     clock: Clock
     chance: random.Random
 
@@ -132,6 +134,7 @@ class _Session:
         self._heard_at = needs.clock.monotonic()
         self._period_seconds = OPEN_SECONDS_MAX / SILENCE_PERIODS_MAX
         self._beat_taken = asyncio.Event()
+        self._asked_at = needs.lease.moment()
         self._description = needs.describe()
 
     async def run(self) -> Never:
@@ -143,6 +146,7 @@ class _Session:
         needs, channel = self._needs, self._channel
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end_when_silent())
+            self._asked_at = needs.lease.moment()
             await channel.send(self._register())
             logs = LogAnswers(needs.containers, self._user.find_container, channel, group)
             while True:
@@ -177,11 +181,13 @@ class _Session:
         match message:
             case SessionOpened(heartbeat_period_seconds=seconds):
                 self._period_seconds = seconds
+                self._needs.lease.renew(self._asked_at)
                 self._open(group)
             case SessionRefused(reason=reason):
                 raise SessionRefusedError(reason)
             case HeartbeatTaken(heartbeat_period_seconds=seconds):
                 self._period_seconds = seconds
+                self._needs.lease.renew(self._asked_at)
                 self._beat_taken.set()
 
     def _open(self, group: asyncio.TaskGroup) -> None:
@@ -197,6 +203,7 @@ class _Session:
         while True:
             await self._needs.clock.sleep(self._period_seconds)
             self._beat_taken.clear()
+            self._asked_at = self._needs.lease.moment()
             await self._channel.send(Heartbeat())
             await self._beat_taken.wait()  # the answer sets the pace of the next one
 

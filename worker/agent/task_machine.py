@@ -13,6 +13,7 @@ The state only grows, and a final state stays. Docker's words and errors are kep
 from dataclasses import dataclass, replace
 from typing import Final
 
+from common.disconnect import stop_grace_seconds
 from common.model.task import ContainerStatus, PortStatus, Task, TaskState, TaskStatus
 from worker.containers.record import Container, ContainerState, Health
 
@@ -20,9 +21,9 @@ RETRY_SECONDS: Final = 1.0
 """How long after a temporary error the step is tried again."""
 ATTEMPTS_MAX: Final = 300
 """Temporary errors of one step in a row before they count as final."""
-DEFAULT_STOP_GRACE_SECONDS: Final = 10.0
 UNHEALTHY: Final = "task: unhealthy container"
 CONTAINER_GONE: Final = "task: the container is gone"
+CUT_OFF: Final = "task: the node has had no manager for longer than swarmd.disconnect.stop-after"
 
 
 # --------------------------------------------------------------------------- what can come next
@@ -105,6 +106,8 @@ class Situation:
     fault: Fault | None = None
     port_status: PortStatus | None = None
     """Ports of this host that were given to the task."""
+    is_cut_off: bool = False
+    """No manager has answered this node for longer than the task may run without one."""
 
 
 def decide(situation: Situation) -> Decision:
@@ -116,6 +119,8 @@ def decide(situation: Situation) -> Decision:
         return _stop_if_running(situation) or Wait()
     if task.desired_state >= TaskState.SHUTDOWN or is_final(task.status):
         return _stop_if_running(situation) or _become(situation, TaskState.SHUTDOWN, "shutdown")
+    if situation.is_cut_off and not is_failing(status):
+        return _cut_off(situation)
     return _advance(situation, task)
 
 
@@ -202,6 +207,14 @@ def _ended(situation: Situation, container: Container) -> Decision:
     return _fail(situation, f"{text}: {cause}" if cause else text)
 
 
+def _cut_off(situation: Situation) -> Decision:
+    """Another copy may be started elsewhere before long: this one stops, or never starts."""
+    status = situation.status
+    if status.state in (TaskState.STARTING, TaskState.RUNNING):
+        return _become(situation, status.state, status.message, err=CUT_OFF)
+    return _stop_if_running(situation) or _fail(situation, CUT_OFF)
+
+
 def _forget(situation: Situation) -> Decision:
     container = situation.container
     if container is None:
@@ -237,14 +250,8 @@ def _stop_if_running(situation: Situation) -> Decision | None:
     container = situation.container
     if container is None or container.state is not ContainerState.RUNNING:
         return None
-    grace = container.config.spec.stop_grace_period_seconds
-    return _persist(
-        situation,
-        Stop(
-            container_id=container.id,
-            grace_seconds=DEFAULT_STOP_GRACE_SECONDS if grace is None else grace,
-        ),
-    )
+    grace = stop_grace_seconds(container.config.spec)
+    return _persist(situation, Stop(container_id=container.id, grace_seconds=grace))
 
 
 # ----------------------------------------------------------------------------------- statuses

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from common.clock import Clock
+from common.disconnect import is_leased
 from common.errors import ConflictError, SwarmdError, UnavailableError
 from common.model.endpoint import PortConfig, PublishMode
 from common.model.node import NodeDescription
 from common.model.task import PortStatus, Task, TaskState, TaskStatus
 from worker.agent.container_of import container_of
+from worker.agent.lease import Lease
 from worker.agent.memory import Memory
 from worker.agent.port_table import PortTable
 from worker.agent.ports import Containers
@@ -55,6 +57,7 @@ class Surroundings:
     containers: Containers
     table: PortTable
     memory: Memory
+    lease: Lease
     report: Callable[[str, TaskStatus], None]
     clock: Clock
     chance: random.Random
@@ -97,6 +100,11 @@ class TaskRunner:
         """Something may have changed: look again."""
         self._poked.set()
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether the task must stop when this node has had no manager for some time."""
+        return self.task is not None and is_leased(self.task) and not is_final(self.status)
+
     def see(self, container: Container) -> None:
         """The task's container has changed; or it has come to be after nobody waited for it any more."""
         self._container_id = container.id
@@ -136,6 +144,7 @@ class TaskRunner:
             now=self._around.clock.now(),
             fault=self._fault,
             port_status=PortStatus(ports=given) if given else None,
+            is_cut_off=self._around.lease.is_over(self.task),
         )
 
     # ------------------------------------------------------------------------------ outcomes
@@ -215,10 +224,13 @@ class TaskRunner:
                     await self._create()
             case Start(container_id=container_id):
                 async with self._around.hands:
-                    await containers.start(container_id)
+                    if not self._around.lease.is_over(self.task):  # it may have waited for long
+                        await containers.start(container_id)
             case Stop(container_id=container_id, grace_seconds=grace_seconds):
-                await self._leave_the_ports(grace_seconds)
-                await containers.stop(container_id, grace_seconds=grace_seconds)
+                lease = self._around.lease
+                await self._leave_the_ports(lease.grace_seconds(self.task, grace_seconds))
+                left = lease.grace_seconds(self.task, grace_seconds)
+                await containers.stop(container_id, grace_seconds=left)
             case Remove(container_id=container_id):
                 await containers.remove(container_id)
                 self._container_id = ""

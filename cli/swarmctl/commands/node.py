@@ -186,31 +186,63 @@ def _pretty(node: dict[str, Any]) -> str:
 
 
 def _lines(node: dict[str, Any]) -> Iterator[str]:
-    description, manager = node["Description"], node.get("ManagerStatus") or {}
-    resources, platform = description.get("Resources", {}), description.get("Platform", {})
-    engine = description.get("Engine", {})
+    description, spec = node["Description"], node["Spec"]
+    platform = description.get("Platform", {})
     yield f"ID:\t\t\t{node['ID']}"
-    labels = sorted(node["Spec"].get("Labels", {}).items())
-    yield from ["Labels:"] * bool(labels) + [f" - {key}={value}" for key, value in labels]
+    yield from [f"Name:\t\t\t{spec.get('Name')}"] * bool(spec.get("Name"))
+    yield from _labels_shown("Labels:", spec.get("Labels"))
     yield f"Hostname:\t\t{description.get('Hostname', '')}"
     yield f"Joined at:\t\t{node['CreatedAt']}"
     yield "Status:"
     yield f" State:\t\t\t{node['Status']['State'].title()}"
     if node["Status"].get("Message"):
         yield f" Message:\t\t{node['Status']['Message']}"
-    yield f" Availability:\t\t{node['Spec']['Availability'].title()}"
+    yield f" Availability:\t\t{spec['Availability'].title()}"
     yield f" Address:\t\t{node['Status'].get('Addr', '')}"
+    yield from _standing(node.get("ManagerStatus") or {})
+    yield "Platform:"
+    yield f" Operating System:\t{platform.get('OS', '')}"
+    yield f" Architecture:\t\t{platform.get('Architecture', '')}"
+    yield from _resources(description.get("Resources", {}))
+    yield from _engine(description.get("Engine", {}))
+    yield from _trust(description.get("TLSInfo") or {})
+
+
+def _standing(manager: dict[str, Any]) -> Iterator[str]:
     if manager:
         yield "Manager Status:"
         yield f" Address:\t\t{manager.get('Addr', '')}"
         yield f" Raft Status:\t\t{str(manager.get('Reachability', '')).title()}"
         yield f" Leader:\t\t{'Yes' if manager.get('Leader') else 'No'}"
-    yield "Platform:"
-    yield f" Operating System:\t{platform.get('OS', '')}"
-    yield f" Architecture:\t\t{platform.get('Architecture', '')}"
+
+
+def _resources(resources: dict[str, Any]) -> Iterator[str]:
     yield "Resources:"
     yield f" CPUs:\t\t\t{resources.get('NanoCPUs', 0) / 1e9:g}"
     yield f" Memory:\t\t{resources.get('MemoryBytes', 0) / 2**30:.4g}GiB"
+    generic = shown.generic_resources(resources.get("GenericResources") or [])
+    yield from [f" Generic Resources:\t{generic}"] * bool(generic)
+
+
+def _engine(engine: dict[str, Any]) -> Iterator[str]:
+    plugins: dict[str, list[str]] = {}
+    for plugin in engine.get("Plugins") or []:
+        plugins.setdefault(plugin.get("Type", ""), []).append(plugin.get("Name", ""))
+    yield from ["Plugins:"] * bool(plugins)
+    yield from [f" {kind}:\t\t{', '.join(sorted(plugins[kind]))}" for kind in sorted(plugins)]
     yield f"Engine Version:\t\t{engine.get('EngineVersion', '')}"
-    labels = sorted((engine.get("Labels") or {}).items())
-    yield from ["Engine Labels:"] * bool(labels) + [f" - {key}={value}" for key, value in labels]
+    yield from _labels_shown("Engine Labels:", engine.get("Labels"))
+
+
+def _trust(tls: dict[str, Any]) -> Iterator[str]:
+    if tls:
+        yield "TLS Info:"
+        yield " TrustRoot:"
+        yield str(tls.get("TrustRoot", "")).rstrip()
+        yield f" Issuer Subject:\t{tls.get('CertIssuerSubject', '')}"
+        yield f" Issuer Public Key:\t{tls.get('CertIssuerPublicKey', '')}"
+
+
+def _labels_shown(head: str, labels: dict[str, str] | None) -> Iterator[str]:
+    yield from [head] * bool(labels)
+    yield from (f" - {key}={value}" for key, value in sorted((labels or {}).items()))

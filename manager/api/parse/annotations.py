@@ -4,12 +4,13 @@ import difflib
 import re
 from collections.abc import Mapping
 
+from common.disconnect import STOP_AFTER_LABEL
 from common.errors import InvalidInputError
 
 NAME_MAX_CHARACTERS = 63
 """A service's name is one label of a DNS name."""
 OWN_LABEL_PREFIX = "swarmd."
-OWN_LABELS: frozenset[str] = frozenset()
+OWN_LABELS: frozenset[str] = frozenset({STOP_AFTER_LABEL})
 """Labels that switch on what Docker lacks; each is documented in docs/."""
 
 _DNS_NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*")
@@ -38,7 +39,6 @@ def check_labels(labels: Mapping[str, str]) -> None:
     for label in labels:
         if label.startswith(OWN_LABEL_PREFIX) and label not in OWN_LABELS:
             near = difflib.get_close_matches(label, OWN_LABELS, n=1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"no label begins with {OWN_LABEL_PREFIX}"
-            )
+            known = f"labels of ours are: {', '.join(sorted(OWN_LABELS))}"
+            hint = f"did you mean {near[0]}?" if near else known
             raise InvalidInputError(f"unknown label {label}", hint=hint)

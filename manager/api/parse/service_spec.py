@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from common.codec import encode
+from common.disconnect import check_stop_after
 from common.engine_json import parse
 from common.errors import InvalidInputError, NotImplementedHereError, TooLargeError
 from common.model.policies import UpdateConfig
@@ -67,6 +68,7 @@ def _check(spec: ServiceSpec) -> None:
     if spec.name:
         check_name(spec.name)
     check_labels(spec.labels)
+    check_stop_after(spec.labels, spec.task_template.container_spec)
     check_task_template(spec.task_template)
     check_networks(spec.networks)
     _check_mode(spec.mode)

@@ -19,10 +19,10 @@ def test_this_machine() -> None:
 
 def test_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:       16384 kB\nMemFree: 1 kB\n")
-    assert describe("", {}, tmp_path).resources.memory_bytes == 16 * 1024 * 1024
+    assert describe("", {}, (), tmp_path).resources.memory_bytes == 16 * 1024 * 1024
 
 
 def test_a_kernel_that_does_not_say_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemFree: 1 kB\n")
     with pytest.raises(SystemFailureError):
-        describe("", {}, tmp_path)
+        describe("", {}, (), tmp_path)

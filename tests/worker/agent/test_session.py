@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,9 +32,10 @@ from common.protocol.messages import (
     SessionOpened,
     SessionRefused,
 )
-from tests.support.fake_clock import FakeClock, settle
+from tests.support.fake_clock import FakeBootClock, FakeClock, settle
 from tests.support.fake_containers import FakeContainers
 from worker.agent.inbox import Inbox
+from worker.agent.lease import Lease
 from worker.agent.log_answers import ANSWERS_MAX
 from worker.agent.reporter import Reporter
 from worker.agent.session import (
@@ -69,6 +71,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.user, self.reporter = FakeClock(), User(), Reporter()
         self.containers = FakeContainers()
+        self.lease = Lease(Path("last-answer"), FakeBootClock(self.clock))
         self.hostname = "host1"
         self.attempts: list[float] = []
         self.reachable = True
@@ -81,6 +84,7 @@ class World:
             description_changed=self.description_changed,
             containers=self.containers,
             reporter=self.reporter,
+            lease=self.lease,
             clock=self.clock,
             chance=random.Random(1),
         )

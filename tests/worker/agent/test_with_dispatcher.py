@@ -20,7 +20,7 @@ from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
 from manager.store.changes import AllocateTask, AssignTask, Create, Delete, SetDesiredState
 from manager.store.store import memory_store
-from tests.support.fake_clock import FakeClock, settle
+from tests.support.fake_clock import FakeBootClock, FakeClock, settle
 from tests.support.fake_containers import FakeContainers
 from tests.support.fake_ports import FakePorts
 from tests.support.log_lines import copy
@@ -53,6 +53,7 @@ class World:
             memory=directory / "assignments",
             clock=self.clock,
             chance=chance,
+            boot_clock=FakeBootClock(self.clock),
         )
         self.channels: list[LocalChannel] = []
         self.reachable = True

@@ -1,0 +1,85 @@
+"""Removing a node: its tasks are given up in the same entry, so that they are replaced at once."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from common.disconnect import STOP_AFTER_LABEL, is_leased
+from common.errors import InvalidInputError, StaleVersionError
+from common.model.node import Node, NodeState
+from common.model.task import Task, TaskState, TaskStatus
+from manager.api.errors import out_of_sequence
+from manager.store.changes import Change, Delete, ObserveTask
+from manager.store.state import State
+from manager.store.store import MAX_CHANGES_PER_ENTRY, Store
+
+REMOVE_ATTEMPTS_MAX: Final = 10
+"""Times that a removal is decided again because something became of the node meanwhile."""
+TASKS_WITH_NODE_MAX: Final = MAX_CHANGES_PER_ENTRY - 8
+"""Tasks given up in the entry that removes their node; where there are more, the others just before it."""
+NODE_REMOVED: Final = "the node was removed"
+
+
+async def remove_node(
+    store: Store, find: Callable[[State], Node], now: float, *, force: bool
+) -> None:
+    """Removes the node that ``find`` finds, and may refuse.
+
+    Raises:
+        InvalidInputError: it is not down, or may still run what must not run twice; ``force`` does it all the same.
+        StaleVersionError: something becomes of it all the time.
+    """
+    for attempt in range(1, REMOVE_ATTEMPTS_MAX + 1):
+        node = find(store.state)
+        tasks = store.state.tasks_of_node(node.id)
+        if not force:
+            check_may_go(node, tasks)
+        entries = removal(node, tasks, now)
+        try:
+            for entry in entries:
+                await store.propose(entry)
+        except StaleVersionError:
+            if attempt == REMOVE_ATTEMPTS_MAX:
+                raise out_of_sequence() from None
+        else:
+            return
+
+
+def removal(node: Node, tasks: Iterable[Task], now: float) -> list[list[Change]]:
+    """The entries that remove a node. Pure."""
+    changes: list[Change] = [_given_up(task, now) for task in tasks if _may_run(task)]
+    last = max(0, len(changes) - TASKS_WITH_NODE_MAX)
+    before = [
+        changes[start : min(start + TASKS_WITH_NODE_MAX, last)]
+        for start in range(0, last, TASKS_WITH_NODE_MAX)
+    ]
+    return [*before, [*changes[last:], Delete(table="node", id=node.id, basis=node.version)]]
+
+
+def check_may_go(node: Node, tasks: Iterable[Task]) -> None:
+    """Refuses to remove a node that is there, or on which a task may run that must not run twice.
+
+    Raises:
+        InvalidInputError: in Docker's words where Docker refuses it.
+    """
+    if node.status.state is NodeState.READY:
+        raise InvalidInputError(f"node {node.id} is not down and can't be removed")
+    held = sorted({task.service_name for task in tasks if is_leased(task) and _may_run(task)})
+    if held:
+        raise InvalidInputError(
+            f"node {node.id} may still run tasks of {', '.join(held)}, which have {STOP_AFTER_LABEL}",
+            hint="wait until they are orphaned, or make sure that the node is off and use --force",
+        )
+
+
+def _may_run(task: Task) -> bool:
+    return TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING
+
+
+def _given_up(task: Task, now: float) -> ObserveTask:
+    status = TaskStatus(
+        timestamp=now,
+        state=TaskState.ORPHANED,
+        message=NODE_REMOVED,
+        container_status=task.status.container_status,
+    )
+    return ObserveTask(task_id=task.id, node_id=task.node_id, status=status)
