@@ -1,46 +1,21 @@
-"""The Engine API over a unix socket or TLS: plain ``http.client``, so that the command line starts fast."""
+"""Which swarmd the command that runs talks to; the client itself is ``common.engine_client``."""
 
-import http.client
-import json
-import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import IO, Any
-from urllib.parse import quote, urlencode
+from collections.abc import Mapping
 
-from typing_extensions import override
+from common.engine_client import ApiError, CannotConnectError, Client, LostConnectionError
 
+__all__ = [
+    "ApiError",
+    "CannotConnectError",
+    "Client",
+    "LostConnectionError",
+    "chosen_host",
+    "current_client",
+]
 DEFAULT_HOST = "unix:///run/swarmd/swarmd.sock"
-CONNECT_TIMEOUT_SECONDS = 30.0
-CHUNK_BYTES = 64 * 1024
-MAX_ERROR_BYTES = 64 * 1024
-MAX_SHOWN_BYTES = 60
-PLAIN_PORT, TLS_PORT = 2375, 2376
-STALE_HEADER = "X-Swarmd-Stale"
-_CUT_OFF = "swarmd at {} broke off the connection in the middle of its answer"
-_NO_CERTIFICATE = (
-    ". Over TCP it takes only clients with a certificate (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
-)
 
 
-class ApiError(Exception):
-    """swarmd's answer when it refuses: a status code and a sentence."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class CannotConnectError(Exception):
-    """There is no swarmd where we looked."""
-
-
-class LostConnectionError(CannotConnectError):
-    """swarmd went away while we talked to it, or what is there does not talk as it does."""
-
-
-def current_client() -> "Client":
+def current_client() -> Client:
     """The client of the command that runs (made by ``cli.swarmctl.main``)."""
     import click  # noqa: PLC0415 - this module is otherwise free of the command line
 
@@ -51,187 +26,3 @@ def current_client() -> "Client":
 def chosen_host(flag: str | None, environment: Mapping[str, str]) -> str:
     """The address to talk to: ``-H``, else ``SWARM_HOST``, else ``DOCKER_HOST``, else the default socket."""
     return flag or environment.get("SWARM_HOST") or environment.get("DOCKER_HOST") or DEFAULT_HOST
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=CONNECT_TIMEOUT_SECONDS)
-        self._path = path
-
-    @override
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-class Client:
-    """Calls one swarmd."""
-
-    def __init__(
-        self, host: str, environment: Mapping[str, str] = os.environ, *, stale: bool = False
-    ) -> None:
-        """A client that takes stale answers when it is told so: also those of a manager without a leader."""
-        self.host = host
-        self._environment = environment
-        self._always = {STALE_HEADER: "true"} if stale else {}
-
-    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401
-        """Parsed JSON of a GET."""
-        return self._json("GET", path, query)
-
-    def post(self, path: str, body: object = None, **query: str) -> Any:  # noqa: ANN401
-        """Parsed JSON of a POST."""
-        return self._json("POST", path, query, body)
-
-    def delete(self, path: str, **query: str) -> Any:  # noqa: ANN401
-        """Parsed JSON of a DELETE."""
-        return self._json("DELETE", path, query)
-
-    def stream(self, path: str, **query: str) -> Iterator[bytes]:
-        """The bytes of a GET as they come, for as long as they come."""
-        with self._answer("GET", path, query) as response:
-            yield from self._chunks(response)
-
-    def upload(
-        self, path: str, file: IO[bytes], *, content: str = "application/x-tar", **query: str
-    ) -> Iterator[bytes]:
-        """Sends a file as the body of a POST; yields the answer as it comes."""
-        headers = {"Content-Type": content, "Transfer-Encoding": "chunked"}
-        chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
-        with self._answer("POST", path, query, chunks, headers) as response:
-            yield from self._chunks(response)
-
-    def _json(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if data else {}
-        with self._answer(method, path, query, data, headers) as response:
-            text = b"".join(self._chunks(response))
-        try:
-            return json.loads(text) if text.strip() else None
-        except ValueError:
-            raise LostConnectionError(
-                f"What answers at {self.host} is no swarmd: {text[:MAX_SHOWN_BYTES]!r}"
-            ) from None
-
-    @contextmanager
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes | Iterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Iterator[http.client.HTTPResponse]:
-        """Sends a request; the connection lasts as long as the context.
-
-        Raises:
-            ApiError: swarmd refuses.
-            CannotConnectError: there is nobody, or it does not answer.
-        """
-        target = quote(path) + (f"?{urlencode(query)}" if query else "")
-        connection = self._connected()
-        try:
-            broken = _send(connection, method, target, body, {**self._always, **(headers or {})})
-            response = self._response(connection, broken)
-            if response.status >= http.client.BAD_REQUEST:
-                raise ApiError(response.status, _message(response))
-            yield response
-        finally:
-            connection.close()
-
-    def _response(
-        self, connection: http.client.HTTPConnection, broken: OSError | None
-    ) -> http.client.HTTPResponse:
-        try:
-            return connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            reason = broken or str(error) or type(error).__name__
-            hint = _NO_CERTIFICATE if self.host.startswith("tcp://") else ""
-            raise LostConnectionError(
-                f"swarmd at {self.host} broke off the connection: {reason}{hint}"
-            ) from error
-
-    def _chunks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
-        try:
-            while chunk := response.read1(CHUNK_BYTES):
-                yield chunk
-        except (OSError, http.client.HTTPException) as error:
-            raise LostConnectionError(_CUT_OFF.format(self.host)) from error
-        if response.length:
-            raise LostConnectionError(_CUT_OFF.format(self.host))
-
-    def _connected(self) -> http.client.HTTPConnection:
-        try:
-            connection = self._connection()
-        except OSError as error:  # a certificate that is not there, or is none
-            raise CannotConnectError(
-                f"Cannot use the certificates for {self.host}: {error}"
-            ) from error
-        try:
-            connection.connect()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            reason = (error.strerror if isinstance(error, OSError) else None) or error
-            raise CannotConnectError(
-                f"Cannot connect to swarmd at {self.host}: {reason}. Is swarmd running?"
-            ) from error
-        connection.sock.settimeout(None)  # an answer may take as long as what it is about
-        return connection
-
-    def _connection(self) -> http.client.HTTPConnection:
-        scheme, _, rest = self.host.partition("://")
-        if scheme == "unix" and rest:
-            return _UnixConnection(rest)
-        if scheme != "tcp" or not rest:
-            raise CannotConnectError(
-                f"invalid host {self.host!r}: use unix:///path or tcp://address:port"
-            )
-        name, port = _name_and_port(rest)
-        directory = self._environment.get("DOCKER_CERT_PATH")
-        if not directory and not self._environment.get("DOCKER_TLS_VERIFY"):
-            return http.client.HTTPConnection(
-                name, port or PLAIN_PORT, timeout=CONNECT_TIMEOUT_SECONDS
-            )
-        import ssl  # noqa: PLC0415 - slow to load, rarely needed
-
-        directory = directory or os.path.expanduser("~/.docker")  # noqa: PTH111
-        context = ssl.create_default_context(cafile=f"{directory}/ca.pem")
-        context.load_cert_chain(f"{directory}/cert.pem", f"{directory}/key.pem")
-        return http.client.HTTPSConnection(
-            name, port or TLS_PORT, context=context, timeout=CONNECT_TIMEOUT_SECONDS
-        )
-
-
-def _send(
-    connection: http.client.HTTPConnection,
-    method: str,
-    target: str,
-    body: bytes | Iterator[bytes] | None,
-    headers: Mapping[str, str],
-) -> OSError | None:
-    """Sends a request; gives the error when it is not taken to its end: the answer, if any, says why."""
-    chunked = not isinstance(body, (bytes, type(None)))
-    headers = {"Connection": "close", **headers}
-    try:
-        connection.request(method, target, body, headers, encode_chunked=chunked)
-    except ConnectionError as error:
-        return error
-    return None
-
-
-def _name_and_port(text: str) -> tuple[str, int | None]:
-    name, colon, port = text.rstrip("/").rpartition(":")
-    if not colon or text.rstrip("/").endswith("]"):
-        return text.rstrip("/").strip("[]"), None
-    if not port.isdigit():
-        raise CannotConnectError(f"invalid port {port!r} of tcp://{text}")
-    return name.strip("[]"), int(port)
-
-
-def _message(response: http.client.HTTPResponse) -> str:
-    text = response.read(MAX_ERROR_BYTES).decode(errors="replace")
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text.strip() or f"{response.status} {response.reason}"

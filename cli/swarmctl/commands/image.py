@@ -1,6 +1,5 @@
 """swarmctl image: images of this node."""
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,11 +8,12 @@ from typing import IO, Any
 import click
 
 from cli.swarmctl import shown
-from cli.swarmctl.client import LostConnectionError, current_client
+from cli.swarmctl.client import current_client
 from cli.swarmctl.command_line import Group
 from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
 from cli.swarmctl.now import now
 from cli.swarmctl.table import each, end_with, inspect_each, show_list
+from common.engine_client import messages
 
 _COLUMNS = {
     "Repository": "REPOSITORY",
@@ -141,20 +141,7 @@ def _source(path: Path | None) -> IO[bytes]:
 
 def _messages(chunks: Iterable[bytes]) -> Iterable[str]:
     """Texts of a stream of JSON messages; an error among them ends the command."""
-    pending = b""
-    for chunk in chunks:
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in filter(None, map(bytes.strip, lines)):
-            yield _message(line)
-    if pending.strip():
-        yield _message(pending)
-
-
-def _message(line: bytes) -> str:
-    try:
-        item = json.loads(line)
-    except ValueError:
-        raise LostConnectionError(f"swarmd's answer is cut off: {line[:60]!r}") from None
-    if "error" in item:
-        raise click.ClickException(str(item["error"]))
-    return str(item.get("stream") or item.get("status") or "")
+    for item in messages(chunks):
+        if "error" in item:
+            raise click.ClickException(str(item["error"]))
+        yield str(item.get("stream") or item.get("status") or "")
