@@ -21,11 +21,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cli.swarmctl.client import ApiError, CannotConnectError, Client
-from integration.links import Link, Pair, inside, run
+from typing_extensions import override
 
+from cli.lab import host as lab
+from cli.lab.links import Link
+from cli.lab.programs import REPOSITORY, environment
+from integration.links import Pair, inside, run
+
+__all__ = ["ADDRESS", "REPOSITORY", "Host", "Load", "wait_for"]
 T = TypeVar("T")
-REPOSITORY = Path(__file__).resolve().parent.parent
+COMPILED = Path(tempfile.gettempdir()) / "swarmd-compiled"
 ADDRESS, CLIENT_ADDRESS = "10.123.0.1", "10.123.0.2"
 DEADLINE_SECONDS = 30.0
 HEALTHCHECK = (
@@ -43,8 +48,10 @@ def wait_for(what: str, look: Callable[[], T], *, seconds: float = DEADLINE_SECO
     return seen
 
 
-class Host:
-    """One host. ``start`` and ``stop`` swarmd as a power user would; ``remove`` leaves nothing."""
+class Host(lab.Host):
+    """One host of the lab whose swarmd is a child of the test. ``remove`` leaves nothing, and checks that."""
+
+    program: Sequence[str | Path] = ("-m", "cli.swarmd.main")
 
     def __init__(
         self,
@@ -52,80 +59,60 @@ class Host:
         directory: Path,
         *,
         link: Link | None = None,
-        hostname: str | None = None,
+        hostname: str = "",
         disk_bytes: int | None = None,
     ) -> None:
         """A host beside a client of its own, or at another link; on a small disk of its own, or on the machine's."""
-        self.name, self.hostname = name, hostname
-        self._link = link or Pair(f"{name}-client", ADDRESS, CLIENT_ADDRESS)
+        places = lab.Places(
+            data_root=directory / "data",
+            exec_root=directory / "run",
+            log=directory / "swarmd.log",
+            cgroup_parent=f"/{name}",
+            compiled=COMPILED,
+        )
+        link = link or Pair(f"{name}-client", ADDRESS, CLIENT_ADDRESS)
+        super().__init__(name, places, link, hostname=hostname)
         self.directory = directory
-        self.data_root, self.exec_root = directory / "data", directory / "run"
-        self.cgroup_parent = f"/{name}"
-        self.log = directory / "swarmd.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self.options: list[str] = []
-        self.program: Sequence[str | Path] = ("-m", "cli.swarmd.main")
         self._disk_bytes = disk_bytes
-
-    @property
-    def address(self) -> str:
-        """Where others reach it."""
-        return self._link.address
-
-    @property
-    def client(self) -> str:
-        """The namespace that ``from_client`` runs programs in."""
-        return self._link.client
-
-    @property
-    def socket(self) -> str:
-        """Where its API answers."""
-        return f"unix://{self.exec_root}/swarmd.sock"
-
-    @property
-    def engine(self) -> Client:
-        """Calls its API out of this process."""
-        return Client(self.socket, {})
 
     # ------------------------------------------------------------------------------- life
 
+    @override
     def make(self) -> None:
-        """Makes its disk, its namespace, and its link to others, unless they are there."""
+        """Makes its disk, too."""
         if self._disk_bytes is not None and not self.data_root.is_mount():
             self.data_root.mkdir(parents=True, exist_ok=True)
             size = f"size={self._disk_bytes}"
             run("mount", "-t", "tmpfs", "-o", size, "swarmd-disk", self.data_root)
-        if not Path("/run/netns", self.name).exists():
-            run("ip", "netns", "add", self.name)
-            run("ip", "-n", self.name, "link", "set", "lo", "up")
-            self._link.plug(self.name)
+        super().make()
 
-    def start(self) -> None:
-        """Starts swarmd and waits until its API answers; boots the host first, should its power have been cut."""
-        self.launch()
-        self.until_answers()
-
-    def until_answers(self) -> None:
-        """Waits until the API of a swarmd that was launched answers."""
-        wait_for("swarmd's API", self._answers)
-
+    @override
     def launch(self) -> None:
         """Starts swarmd and waits for nothing."""
         self.make()
-        command = inside(self.name)
-        if self.hostname:
-            command += ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.hostname]
-        command += [sys.executable, *map(str, self.program)]
-        command += ["--data-root", str(self.data_root), "--exec-root", str(self.exec_root)]
-        command += ["--cgroup-parent", self.cgroup_parent, "--log-level", "debug", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                self.command(),
                 stdout=log,
                 stderr=log,
                 cwd=REPOSITORY,
-                env=_environment(),
+                env=environment(COMPILED),
             )
+
+    @override
+    def command(self) -> list[str]:
+        """Tells all, too, unless an option says otherwise: the last one counts."""
+        self_options, self.options = self.options, ["--log-level", "debug", *self.options]
+        try:
+            return super().command()
+        finally:
+            self.options = self_options
+
+    @override
+    def is_alive(self) -> bool:
+        """Whether the swarmd that was started runs."""
+        return self.process is not None and self.process.poll() is None
 
     def ended(self) -> int:
         """Waits until swarmd has ended by itself; gives its exit code."""
@@ -134,15 +121,7 @@ class Host:
         self.process = None
         return code
 
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, f"swarmd ended:\n{self.tail()}"
-        try:
-            self.engine.get("/version")
-        except (CannotConnectError, ApiError):
-            return False
-        return True
-
+    @override
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends swarmd with a signal; its containers go on."""
         assert self.process is not None
@@ -153,24 +132,26 @@ class Host:
             f"swarmd ended with {code}:\n{self.tail()}"
         )
 
+    @override
     def pause(self) -> None:
         """Stops swarmd as if the machine held its breath; its connections stay open."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
+    @override
     def resume(self) -> None:
         """Lets a paused swarmd go on."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
+    @override
     def power_cut(self) -> None:
         """Ends swarmd, its supervisor and its containers at once, and forgets what lives in memory only."""
-        self._kill_all()
-        for path in self._mounts():
-            run("umount", "-l", path, check=False)
-        shutil.rmtree(self.exec_root, ignore_errors=True)
-        self._link.unplug()  # at once: the kernel takes its time to end a namespace
-        run("ip", "netns", "del", self.name, check=False)
+        super().power_cut()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     def fill_disk(self) -> None:
         """Leaves no byte free on its own disk."""
@@ -205,57 +186,22 @@ class Host:
 
     def leftovers(self) -> list[str]:
         """Mounts, cgroups, links, tables and processes that this host's swarmd made and that are still there."""
-        left = [f"mount {path}" for path in self._mounts()]
-        left += [f"cgroup {path}" for path in self._cgroups()]
+        left = [f"mount {path}" for path in self.mounts()]
+        left += [f"cgroup {path}" for path in self.cgroups()]
         links = json.loads(run("ip", "-n", self.name, "-j", "link").stdout)
         left += [f"link {link['ifname']}" for link in links if link["ifname"] not in ("lo", "eth0")]
         left += [f"nft {line}" for line in self.inside("nft", "list", "tables").stdout.splitlines()]
-        left += [f"process {pid}: {line}" for pid, line in self._processes()]
+        left += [f"process {pid}: {line}" for pid, line in self.processes()]
         return left
 
-    def _mounts(self) -> list[str]:
-        """What is mounted below its directory, the last one first; its disk left out."""
-        lines = reversed(Path("/proc/mounts").read_text().splitlines())
-        paths = [line.split()[1] for line in lines]
-        inside_it = f"{self.directory}/"
-        return [
-            path for path in paths if path.startswith(inside_it) and path != str(self.data_root)
-        ]
-
-    def _cgroups(self) -> list[Path]:
-        root = Path("/sys/fs/cgroup")
-        parents = [root, *root.iterdir()]
-        return [
-            path / self.cgroup_parent[1:]
-            for path in parents
-            if (path / self.cgroup_parent[1:]).is_dir()
-        ]
-
-    def _processes(self) -> Iterator[tuple[int, str]]:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.exec_root) in line:
-                    yield int(path.parent.name), line
-
+    @override
     def erase(self) -> None:
         """Takes every trace of it away, whatever state it is in; also one that another process left behind."""
         self.power_cut()
         if self.data_root.is_mount():
             run("umount", "-l", self.data_root, check=False)
-        self._link.erase()
+        super().erase()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _kill_all(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-        for pid, _ in self._processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for group in self._cgroups():
-            _empty_cgroup(group)
 
     # -------------------------------------------------------------------------------- use
 
@@ -273,7 +219,7 @@ class Host:
         """Runs swarmctl."""
         return run(
             sys.executable, "-m", "cli.swarmctl.main", "-H", self.socket, *arguments,
-            check=check, cwd=REPOSITORY, input=text, env=_environment(),
+            check=check, cwd=REPOSITORY, input=text, env=environment(COMPILED),
         )  # fmt: skip
 
     def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -362,13 +308,10 @@ class Host:
             "curl", "-sS", "-m", "5", f"http://{self.address}:{port}/", check=check
         ).stdout.strip()
 
+    @override
     def tail(self, lines: int = 60) -> str:
         """The end of swarmd's log."""
-        return (
-            "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-            if self.log.exists()
-            else ""
-        )
+        return super().tail(lines)
 
     @contextlib.contextmanager
     def load(self, port: int = 8080, *, connections: int = 4) -> Iterator["Load"]:
@@ -402,32 +345,3 @@ class Load:
     def failures(self) -> Sequence[str]:
         """What went wrong."""
         return list(self.result["failures"])
-
-
-def _environment() -> dict[str, str]:
-    """For programs of ours; where Python is told to keep no compiled modules here, it keeps them elsewhere.
-
-    Compiling all of swarmd takes more than a second of a processor, at each start of each host.
-    """
-    environment = dict(os.environ) | {"PYTHONPATH": str(REPOSITORY)}
-    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
-        compiled = Path(tempfile.gettempdir()) / "swarmd-compiled"
-        environment.setdefault("PYTHONPYCACHEPREFIX", str(compiled))
-    return environment
-
-
-def _empty_cgroup(group: Path) -> None:
-    for directory in sorted(
-        [group, *(path for path in group.rglob("*") if path.is_dir())], reverse=True
-    ):
-        for line in (directory / "cgroup.procs").read_text().split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(line), signal.SIGKILL)
-    end = time.monotonic() + 5
-    while group.exists() and time.monotonic() < end:
-        for directory in sorted(
-            [group, *(path for path in group.rglob("*") if path.is_dir())], reverse=True
-        ):
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-        time.sleep(0.02)

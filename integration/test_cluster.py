@@ -122,8 +122,8 @@ def test_a_power_cut_leaves_the_disk_and_nothing_else(cluster: Cluster) -> None:
     kept = host.data_root / "kept"
     kept.write_text("here")
     cluster.power_cut("m3")
-    assert not list(host._processes())
-    assert not host._cgroups()
+    assert not list(host.processes())
+    assert not host.cgroups()
     assert not host.exec_root.exists()
     cluster.start("m3")
     assert (kept.read_text(), hears(cluster, "m3", "m1")) == ("here", True)
@@ -139,5 +139,5 @@ def test_nothing_is_left_of_it() -> None:
     assert not namespaces(name)
     assert not cluster.directory.exists()
     assert name not in Path("/proc/mounts").read_text()
-    assert not [path for host in cluster.hosts.values() for path in host._cgroups()]
-    assert not [pid for host in cluster.hosts.values() for pid in host._processes()]
+    assert not [path for host in cluster.hosts.values() for path in host.cgroups()]
+    assert not [pid for host in cluster.hosts.values() for pid in host.processes()]

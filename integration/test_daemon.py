@@ -374,13 +374,13 @@ def test_after_a_reboot_every_task_is_replaced(host: Host) -> None:
     before = container_ids(host)
     host.stop(signal.SIGKILL)
     pids = [int(path.read_text()) for path in host.exec_root.glob("supervisor.pid")]
-    for pid, _ in list(host._processes()):
+    for pid, _ in list(host.processes()):
         pids.append(pid)
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    wait_for("the supervisor to end", lambda: not list(host._processes()))
-    for group in host._cgroups():
+    wait_for("the supervisor to end", lambda: not list(host.processes()))
+    for group in host.cgroups():
         for procs in group.rglob("cgroup.procs"):
             for line in procs.read_text().split():
                 with contextlib.suppress(ProcessLookupError):
@@ -531,7 +531,7 @@ def _resources(host: Host) -> dict[str, int]:
         "threads": int(status["Threads"]),
         "kilobytes": int(status["VmRSS"].split()[0]),
         "namespaces": len(list((host.exec_root / "netns").iterdir())),
-        "cgroups": sum(1 for group in host._cgroups() for _ in group.rglob("cgroup.procs")),
+        "cgroups": sum(1 for group in host.cgroups() for _ in group.rglob("cgroup.procs")),
         "containers": len(list((host.data_root / "containers").iterdir())),
         "mounts": Path("/proc/mounts").read_text().count(str(host.directory)),
     }
