@@ -6,19 +6,18 @@ from aiohttp import web
 
 from common.clock import Clock
 from common.events import EventLog
-from manager.api.absent import AbsentNoun, not_implemented
+from manager.api.absent import not_implemented
 from manager.api.current import about_the_cluster
 from manager.api.events import Events
 from manager.api.logs import Logs
 from manager.api.nodes import Nodes
+from manager.api.payloads import CONFIGS, SECRETS, Payloads
 from manager.api.ports import LocalEngine, SwarmNode
 from manager.api.services import Services
 from manager.api.snapshots import Snapshots
 from manager.api.swarm import Swarm
 from manager.api.system import System
 from manager.api.tasks import Tasks
-
-_OBJECT_FILTERS = ("id", "label", "name", "names")
 
 
 def routes(
@@ -29,8 +28,7 @@ def routes(
     swarm, nodes, tasks, logs = Swarm(node), Nodes(node, clock), Tasks(node), Logs(node)
     snapshots = Snapshots(node, clock)
     services = Services(node, engine, clock, chance)
-    secrets = AbsentNoun(node, "secret", filter_names=_OBJECT_FILTERS)
-    configs = AbsentNoun(node, "config", filter_names=_OBJECT_FILTERS)
+    secrets, configs = Payloads(node, SECRETS, chance), Payloads(node, CONFIGS, chance)
     return [
         web.get("/_ping", system.ping),
         web.get("/version", system.version),
@@ -69,17 +67,17 @@ def routes(
                 web.get("/tasks", tasks.list),
                 web.get("/tasks/{id}", tasks.inspect),
                 web.get("/tasks/{id}/logs", logs.of_task),
-                # what does not exist yet
+                # secrets and configs
                 web.get("/secrets", secrets.list),
                 web.post("/secrets/create", secrets.create),
-                web.get("/secrets/{id}", secrets.find),
-                web.post("/secrets/{id}/update", secrets.find),
-                web.delete("/secrets/{id}", secrets.find),
+                web.get("/secrets/{id}", secrets.inspect),
+                web.post("/secrets/{id}/update", secrets.update),
+                web.delete("/secrets/{id}", secrets.remove),
                 web.get("/configs", configs.list),
                 web.post("/configs/create", configs.create),
-                web.get("/configs/{id}", configs.find),
-                web.post("/configs/{id}/update", configs.find),
-                web.delete("/configs/{id}", configs.find),
+                web.get("/configs/{id}", configs.inspect),
+                web.post("/configs/{id}/update", configs.update),
+                web.delete("/configs/{id}", configs.remove),
             ],
         ),
     ]

@@ -45,6 +45,7 @@ from manager.api.defaults import task_template_with_defaults, with_defaults
 from manager.api.errors import name_taken, out_of_sequence
 from manager.api.filters import SERVICE_FILTERS, shows_service
 from manager.api.names import unused_name
+from manager.api.parse.references import check_named_exist
 from manager.api.parse.service_spec import parse_service_spec
 from manager.api.ports import LocalEngine, SwarmNode
 from manager.api.render.service import ServiceStatus, render_service
@@ -104,6 +105,7 @@ class Services:
             raise name_taken(spec.name)
         _check_ports(store.state, spec)
         _check_lease(store.state, spec)
+        check_named_exist(store.state, spec.task_template.container_spec)
         service = Service(id=self._new_id(), spec=spec)
         try:
             await store.propose([Create(object=service)])
@@ -122,12 +124,14 @@ class Services:
         service = store.state.find_service(request.match_info["id"])
         if is_rollback:
             changed = _rolled_back(service, self._clock.now())
+            check_named_exist(store.state, changed.spec.task_template.container_spec)
             warnings = []
         else:
             spec = parse_service_spec(body)
             changed = _updated(service, replace(spec, name=spec.name or service.spec.name))
             _check_ports(store.state, spec, own_id=service.id)
             _check_lease(store.state, spec)
+            check_named_exist(store.state, spec.task_template.container_spec)
             is_new_image = _image(spec) != _image(service.spec)
             warnings = _warnings(request, self._engine, spec) if is_new_image else []
         if version != service.version:

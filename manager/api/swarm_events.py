@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Never
 
 from common.events import EventLog
+from common.model.config import Config
 from common.model.node import Node
+from common.model.secret import Secret
 from common.model.service import Replicated, Service
 from manager.store.changes import StoredObject
 from manager.store.store import Store
@@ -32,9 +34,9 @@ async def tell_swarm_events(store: Store, events: EventLog) -> Never:
 
 
 def events_of(changed: Changed) -> Iterator[Told]:
-    """What a change is told as: services and nodes are created, updated and removed, as in Docker."""
+    """What a change is told as: services, nodes, secrets and configs are created, updated and removed, as in Docker."""
     item = changed.new if changed.new is not None else changed.old
-    if not isinstance(item, (Service, Node)):
+    if not isinstance(item, (Service, Node, Secret, Config)):
         return
     if changed.old is None:
         action = "create"
@@ -42,14 +44,14 @@ def events_of(changed: Changed) -> Iterator[Told]:
         action = "remove"
     else:
         action = "update"
-    kind = "service" if isinstance(item, Service) else "node"
+    kind = type(item).__name__.lower()
     yield kind, action, item.id, {"name": _name(item), **_differences(changed.old, changed.new)}
 
 
-def _name(item: Service | Node) -> str:
-    if isinstance(item, Service):
-        return item.spec.name
-    return item.spec.name or item.description.hostname
+def _name(item: Service | Node | Secret | Config) -> str:
+    if isinstance(item, Node):
+        return item.spec.name or item.description.hostname
+    return item.spec.name
 
 
 def _differences(old: StoredObject | None, new: StoredObject | None) -> dict[str, str]:

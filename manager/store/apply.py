@@ -7,11 +7,13 @@ itself. A change in an entry sees what the changes before it did.
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from common.errors import ConflictError, NotFoundError, StaleVersionError
+from common.errors import ConflictError, InvalidInputError, NotFoundError, StaleVersionError
 from common.model.cluster import Cluster
+from common.model.config import Config
 from common.model.copy import changed
 from common.model.meta import Stored
 from common.model.node import Node
+from common.model.secret import Secret
 from common.model.service import Service
 from common.model.task import Task, TaskState, TaskStatus
 from manager.store.changes import (
@@ -26,6 +28,7 @@ from manager.store.changes import (
     StoredObject,
     Update,
 )
+from manager.store.indexes import configs_of, secrets_of
 from manager.store.state import State
 from manager.store.watch import Changed
 
@@ -34,12 +37,15 @@ ASSIGNED_MESSAGE = "scheduler assigned task to node"
 PREASSIGNED_MESSAGE = "scheduler confirmed task can run on preassigned node"
 
 S = TypeVar("S", bound=Stored)
+Named = Service | Secret | Config
 
 _KINDS: Mapping[str, type[StoredObject]] = {
     "cluster": Cluster,
     "node": Node,
     "service": Service,
     "task": Task,
+    "secret": Secret,
+    "config": Config,
 }
 
 
@@ -50,6 +56,7 @@ def effects(state: State, entry: Entry, index: int) -> tuple[Changed, ...]:
         StaleVersionError: an object is not at the version that a change was decided on.
         ConflictError: an id or a name is taken, or a field would go back.
         NotFoundError: an object is gone.
+        InvalidInputError: a secret or config would be missing to a service, or change.
     """
     draft = _Draft(state, entry.at, index)
     for change in entry.changes:
@@ -85,8 +92,10 @@ class _Draft:
             Node: self.nodes,
             Service: self.services,
             Cluster: _Table(state.clusters),
+            Secret: _Table(state.secrets),
+            Config: _Table(state.configs),
         }
-        self._names: dict[str, str | None] = {}
+        self._names: dict[tuple[type, str], str | None] = {}
         self._statuses: dict[tuple[TaskState, str], TaskStatus] = {}
 
     def get(self, kind: type[StoredObject], object_id: str) -> StoredObject | None:
@@ -99,18 +108,35 @@ class _Draft:
     def remove(self, old: StoredObject) -> None:
         self._tables[type(old)].written[old.id] = None
 
-    def name_holder(self, name: str) -> str | None:
-        folded = name.casefold()
-        if folded in self._names:
-            return self._names[folded]
-        holder = self.state.service_holding_name(name)
+    def name_holder(self, kind: type[Named], name: str) -> str | None:
+        key = (kind, name.casefold())
+        if key in self._names:
+            return self._names[key]
+        holding: Mapping[type[Named], Callable[[str], Named | None]] = {
+            Service: self.state.service_holding_name,
+            Secret: self.state.secret_holding_name,
+            Config: self.state.config_holding_name,
+        }
+        holder = holding[kind](name)
         return holder.id if holder else None
 
-    def rename(self, service_id: str, old: str | None, new: str | None) -> None:
+    def rename(self, item: Named, old: str | None, new: str | None) -> None:
         if old is not None:
-            self._names[old.casefold()] = None
+            self._names[type(item), old.casefold()] = None
         if new is not None:
-            self._names[new.casefold()] = service_id
+            self._names[type(item), new.casefold()] = item.id
+
+    def users(self, item: Secret | Config) -> list[Service]:
+        """The services that name it, after what this entry has written."""
+        is_secret = isinstance(item, Secret)
+        keys_of = secrets_of if is_secret else configs_of
+        stored = self.state.services_using_secret if is_secret else self.state.services_using_config
+        found = {service.id: service for service in stored(item.id)}
+        for service_id, written in self.services.written.items():
+            found.pop(service_id, None)
+            if written is not None and item.id in keys_of(written):
+                found[service_id] = written
+        return list(found.values())
 
     def status(self, state: TaskState, message: str) -> TaskStatus:
         """A status that managers write: one object for all the tasks in this entry that get it."""
@@ -142,7 +168,11 @@ def _create(draft: _Draft, change: Create) -> None:
     stamp = {"version": draft.index, "created_at": draft.at, "updated_at": draft.at}
     if isinstance(new, Service):
         _take_name(draft, new)
+        _check_references(draft, new, None)
         draft.put(changed(new, **stamp, spec_version=draft.index))
+    elif isinstance(new, (Secret, Config)):
+        _take_name(draft, new)
+        draft.put(changed(new, **stamp))
     elif isinstance(new, Task):
         service = draft.services.get(new.service_id)
         shared = service.id if service else new.service_id  # one string for all of its tasks
@@ -162,12 +192,15 @@ def _update(draft: _Draft, change: Update) -> None:
     if isinstance(new, Service) and isinstance(old, Service):
         if new.spec.name != old.spec.name:
             _take_name(draft, new)
-            draft.rename(new.id, old.spec.name, new.spec.name)
+            draft.rename(new, old.spec.name, new.spec.name)
+        _check_references(draft, new, old)
         written = old.spec_version if new.spec == old.spec else draft.index
         draft.put(changed(new, **stamp, spec_version=written))
         return
     if isinstance(new, Task) and isinstance(old, Task):
         _only_forward(old, new)
+    elif isinstance(new, (Secret, Config)):
+        _only_labels(old, new)
     draft.put(changed(new, **stamp))
 
 
@@ -176,8 +209,10 @@ def _delete(draft: _Draft, change: Delete) -> None:
     if kind is None:
         raise NotFoundError(f"there is no table {change.table}")
     old = _stored(draft, kind, change.id, change.basis)
-    if isinstance(old, Service):
-        draft.rename(old.id, old.spec.name, None)
+    if isinstance(old, (Secret, Config)):
+        _refuse_in_use(draft, old)
+    if isinstance(old, (Service, Secret, Config)):
+        draft.rename(old, old.spec.name, None)
     draft.remove(old)
 
 
@@ -190,13 +225,40 @@ def _stored(draft: _Draft, kind: type[StoredObject], object_id: str, basis: int)
     return old
 
 
-def _take_name(draft: _Draft, service: Service) -> None:
-    name = service.spec.name
-    if draft.name_holder(name) not in (None, service.id):
+def _take_name(draft: _Draft, item: Named) -> None:
+    kind, name = type(item), item.spec.name
+    if draft.name_holder(kind, name) not in (None, item.id):
         raise ConflictError(
-            f"name conflicts with an existing object: service {name} already exists"
+            f"name conflicts with an existing object: {_word(kind)} {name} already exists"
         )
-    draft.rename(service.id, None, name)
+    draft.rename(item, None, name)
+
+
+def _check_references(draft: _Draft, new: Service, old: Service | None) -> None:
+    """What a service names anew must be there. A rollback names what it once had: tasks say when that is gone."""
+    if old is not None and (new.spec is old.spec or new.spec == old.previous_spec):
+        return
+    for kind, keys_of in ((Secret, secrets_of), (Config, configs_of)):
+        had = set(keys_of(old)) if old is not None else set()
+        for key in keys_of(new):
+            if key not in had and draft.get(kind, key) is None:
+                raise InvalidInputError(f"{_word(kind)} not found: {key}")
+
+
+def _only_labels(old: StoredObject, new: Secret | Config) -> None:
+    same = changed(new, spec=changed(new.spec, labels={}))
+    if not isinstance(old, type(new)) or same.spec != changed(old.spec, labels={}):
+        raise InvalidInputError("only updates to Labels are allowed")
+
+
+def _refuse_in_use(draft: _Draft, item: Secret | Config) -> None:
+    names = sorted(service.spec.name for service in draft.users(item))
+    if names:
+        services = "service" if len(names) == 1 else "services"
+        raise InvalidInputError(
+            f"{_word(type(item))} '{item.spec.name}' is in use by the following {services}: "
+            + ", ".join(names)
+        )
 
 
 def _only_forward(old: Task, new: Task) -> None:

@@ -9,19 +9,25 @@ from dataclasses import dataclass
 
 from common.codec import tagged
 from common.model.cluster import Cluster
+from common.model.config import Config
 from common.model.endpoint import PortConfig
 from common.model.fields import Timestamp
 from common.model.node import Node
 from common.model.resources import GenericResource
+from common.model.secret import Secret
 from common.model.service import Service
 from common.model.task import Task, TaskState, TaskStatus
 
-StoredObject = Cluster | Node | Service | Task
+StoredObject = Cluster | Node | Service | Task | Secret | Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
-    """Adds an object. Refused when its id (or, for a service, its name in any case) is taken."""
+    """Adds an object.
+
+    Refused when its id is taken, or the name of a service, secret or config among its kind, in any case. A service is
+    refused, too, that names a secret or config which is not there.
+    """
 
     object: StoredObject
 
@@ -30,7 +36,8 @@ class Create:
 class Update:
     """Replaces an object by a changed copy; ``object.version`` is the version it was copied from.
 
-    When a service's ``spec`` differs from the stored one, the store sets ``spec_version`` to the entry's index.
+    When a service's ``spec`` differs from the stored one, the store sets ``spec_version`` to the entry's index; secrets
+    and configs that it names anew must be there. A secret or config keeps all but its labels.
     """
 
     object: StoredObject
@@ -38,10 +45,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """Removes an object; ``basis`` 0 takes any version."""
+    """Removes an object; ``basis`` 0 takes any version. A secret or config that a service names stays."""
 
     table: str
-    """"cluster", "node", "service" or "task"."""
+    """"cluster", "node", "service", "task", "secret" or "config"."""
     id: str
     basis: int = 0
 
@@ -121,5 +128,5 @@ class Entry:
     """Its index becomes the number of the reign: what was decided in the former one is refused from here on."""
 
 
-tagged(Cluster, Node, Service, Task)
+tagged(Cluster, Node, Service, Task, Secret, Config)
 tagged(Create, Update, Delete, AllocateTask, AssignTask, ExplainTask, SetDesiredState, ObserveTask)

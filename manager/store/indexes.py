@@ -4,12 +4,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from common.model.config import Config
 from common.model.endpoint import Protocol, PublishMode
 from common.model.meta import Stored
+from common.model.secret import Secret
 from common.model.service import Service
 
 Key = TypeVar("Key")
 S = TypeVar("S", bound=Stored)
+Named = TypeVar("Named", Service, Secret, Config)
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -44,22 +47,27 @@ class Groups(Generic[S]):
             del self._groups[key]
 
 
-class Names:
-    """Services by name. A name is taken in any case, as in Docker: "Web" and "web" cannot both exist."""
+class Names(Generic[Named]):
+    """Objects of one kind by name. A name is taken in any case, as in Docker: "Web" and "web" cannot both exist."""
 
     def __init__(self) -> None:
-        self._by_folded: dict[str, Service] = {}
+        self._by_folded: dict[str, Named] = {}
 
-    def holder(self, name: str) -> Service | None:
-        """The service whose name equals this one in any case."""
+    def holder(self, name: str) -> Named | None:
+        """The object whose name equals this one in any case."""
         return self._by_folded.get(name.casefold())
 
-    def note(self, old: Service | None, new: Service | None) -> None:
-        """Takes in that a service came, changed or went."""
+    def named(self, name: str) -> Named | None:
+        """The object of exactly this name."""
+        found = self.holder(name)
+        return found if found is not None and found.spec.name == name else None
+
+    def note(self, old: Named | None, new: Named | None) -> None:
+        """Takes in that an object came, changed or went."""
         folded = new.spec.name.casefold() if new else None
         if old and (was := old.spec.name.casefold()) != folded:
             held = self._by_folded.get(was)
-            if held and held.id == old.id:  # else the name has passed to another service
+            if held and held.id == old.id:  # else the name has passed to another one
                 del self._by_folded[was]
         if new and folded is not None:
             self._by_folded[folded] = new
@@ -68,20 +76,22 @@ class Names:
 PortKey = tuple[Protocol, int]
 
 
-class PublishedPorts:
-    """Services by the ports that they publish on every node (ingress), asked for or allocated."""
+class Uses(Generic[Key]):
+    """Services by each of the things that they use, which have one kind of key."""
 
-    def __init__(self) -> None:
-        self._services: dict[PortKey, dict[str, Service]] = {}
+    def __init__(self, keys_of: Callable[[Service], Iterable[Key]]) -> None:
+        self._keys_of = keys_of
+        self._services: dict[Key, dict[str, Service]] = {}
 
-    def of(self, protocol: Protocol, port: int) -> Collection[Service]:
-        """The services that publish it: a live view."""
-        found = self._services.get((protocol, port))
+    def of(self, key: Key) -> Collection[Service]:
+        """The services that use it: a live view."""
+        found = self._services.get(key)
         return found.values() if found else ()
 
     def note(self, old: Service | None, new: Service | None) -> None:
         """Takes in that a service came, changed or went."""
-        before, after = set(_ports(old)), set(_ports(new))
+        before = set(self._keys_of(old)) if old else set()
+        after = set(self._keys_of(new)) if new else set()
         for key in before - after:
             holders = self._services[key]
             holders.pop(old.id if old else "")
@@ -92,9 +102,20 @@ class PublishedPorts:
                 self._services.setdefault(key, {})[new.id] = new
 
 
-def _ports(service: Service | None) -> Iterable[PortKey]:
-    if service is None:
-        return
+def secrets_of(service: Service) -> Iterable[str]:
+    """Ids of the secrets that a service names."""
+    container = service.spec.task_template.container_spec
+    return [item.secret_id for item in container.secrets] if container else []
+
+
+def configs_of(service: Service) -> Iterable[str]:
+    """Ids of the configs that a service names."""
+    container = service.spec.task_template.container_spec
+    return [item.config_id for item in container.configs] if container else []
+
+
+def ports_of(service: Service) -> Iterable[PortKey]:
+    """The ports that a service publishes on every node (ingress), asked for or allocated."""
     asked = service.spec.endpoint_spec.ports if service.spec.endpoint_spec else ()
     for port in (*asked, *service.endpoint.ports):
         if port.published_port and port.publish_mode is PublishMode.INGRESS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from common.codec import decode, encode
 from common.errors import (
     ConflictError,
+    InvalidInputError,
     NotFoundError,
     NotLeaderError,
     StaleVersionError,
@@ -29,7 +30,13 @@ class ReignOverError(NotLeaderError):
 
 REFUSALS: dict[str, type[SwarmdError]] = {
     kind.__name__: kind
-    for kind in (StaleVersionError, ConflictError, NotFoundError, ReignOverError)
+    for kind in (
+        StaleVersionError,
+        ConflictError,
+        NotFoundError,
+        InvalidInputError,
+        ReignOverError,
+    )
 }
 """What an entry can be refused with."""
 

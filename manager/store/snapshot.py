@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from common.codec import CodecError, decode, encode
 from common.errors import InvalidInputError
 from common.model.cluster import Cluster
+from common.model.config import Config
 from common.model.copy import changed
 from common.model.node import Node
+from common.model.secret import Secret
 from common.model.service import Service
 from common.model.task import Task
 from common.version import VERSION
@@ -43,6 +45,8 @@ _KINDS: Mapping[str, type[StoredObject]] = {
     "node": Node,
     "service": Service,
     "task": Task,
+    "secret": Secret,
+    "config": Config,
 }
 
 
@@ -221,7 +225,15 @@ def _fill(
 
 
 def _is_named_twice(state: State, item: StoredObject) -> bool:
-    return isinstance(item, Service) and state.service_holding_name(item.spec.name) is not None
+    match item:
+        case Service(spec=spec):
+            return state.service_holding_name(spec.name) is not None
+        case Secret(spec=spec):
+            return state.secret_holding_name(spec.name) is not None
+        case Config(spec=spec):
+            return state.config_holding_name(spec.name) is not None
+        case _:
+            return False
 
 
 def _answered(blobs: Iterator[bytes], count: int) -> dict[bytes, bytes]:

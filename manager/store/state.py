@@ -5,13 +5,15 @@ from typing import TypeVar
 
 from common.errors import InvalidInputError, NotFoundError
 from common.model.cluster import Cluster
+from common.model.config import Config
 from common.model.endpoint import Protocol
 from common.model.meta import Stored
 from common.model.node import Node
+from common.model.secret import Secret
 from common.model.service import Service
 from common.model.task import Task
 from manager.store.changes import StoredObject
-from manager.store.indexes import Groups, Names, PublishedPorts
+from manager.store.indexes import Groups, Names, Uses, configs_of, ports_of, secrets_of
 from manager.store.watch import Changed
 
 S = TypeVar("S", bound=Stored)
@@ -33,14 +35,21 @@ class State:
         self._nodes: dict[str, Node] = {}
         self._services: dict[str, Service] = {}
         self._tasks: dict[str, Task] = {}
+        self._secrets: dict[str, Secret] = {}
+        self._configs: dict[str, Config] = {}
         self.clusters: Mapping[str, Cluster] = self._clusters
         self.nodes: Mapping[str, Node] = self._nodes
         self.services: Mapping[str, Service] = self._services
         self.tasks: Mapping[str, Task] = self._tasks
+        self.secrets: Mapping[str, Secret] = self._secrets
+        self.configs: Mapping[str, Config] = self._configs
         self._tasks_by_service: Groups[Task] = Groups(lambda task: task.service_id)
         self._tasks_by_node: Groups[Task] = Groups(lambda task: task.node_id)
-        self._service_names = Names()
-        self._published = PublishedPorts()
+        self._service_names: Names[Service] = Names()
+        self._secret_names: Names[Secret] = Names()
+        self._config_names: Names[Config] = Names()
+        self._published = Uses(ports_of)
+        self._secret_uses, self._config_uses = Uses(secrets_of), Uses(configs_of)
 
     # ------------------------------------------------------------------------------- looking
 
@@ -58,8 +67,7 @@ class State:
 
     def service_named(self, name: str) -> Service | None:
         """The service of exactly this name."""
-        service = self._service_names.holder(name)
-        return service if service and service.spec.name == name else None
+        return self._service_names.named(name)
 
     def service_holding_name(self, name: str) -> Service | None:
         """The service because of which no other may take this name: equal in any case."""
@@ -67,7 +75,43 @@ class State:
 
     def services_publishing(self, protocol: Protocol, port: int) -> Collection[Service]:
         """The services that publish a port on every node, whether asked for or allocated."""
-        return self._published.of(protocol, port)
+        return self._published.of((protocol, port))
+
+    def secret_holding_name(self, name: str) -> Secret | None:
+        """The secret because of which no other may take this name: equal in any case."""
+        return self._secret_names.holder(name)
+
+    def config_holding_name(self, name: str) -> Config | None:
+        """The config because of which no other may take this name: equal in any case."""
+        return self._config_names.holder(name)
+
+    def services_using_secret(self, secret_id: str) -> Collection[Service]:
+        """The services whose spec names it."""
+        return self._secret_uses.of(secret_id)
+
+    def services_using_config(self, config_id: str) -> Collection[Service]:
+        """The services whose spec names it."""
+        return self._config_uses.of(config_id)
+
+    def find_secret(self, reference: str) -> Secret:
+        """A secret by its id, its name or a unique beginning of its id.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidInputError: several ids begin so.
+        """
+        named = self._secret_names.named(reference)
+        return _find("secret", reference, self._secrets, (named,) if named else ())
+
+    def find_config(self, reference: str) -> Config:
+        """A config by its id, its name or a unique beginning of its id.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidInputError: several ids begin so.
+        """
+        named = self._config_names.named(reference)
+        return _find("config", reference, self._configs, (named,) if named else ())
 
     def find_service(self, reference: str) -> Service:
         """A service by its id, its name or a unique beginning of its id.
@@ -106,13 +150,21 @@ class State:
         )
 
     def objects(self) -> dict[str, list[StoredObject]]:
-        """Every object by the name of its table, each table in its own order: a copy that nothing changes."""
-        return {
+        """Every object by the name of its table, each table in its own order: a copy that nothing changes.
+
+        Tables that 0.1.0 does not know are left out while they are empty: it reads what holds none of them.
+        """
+        known: dict[str, list[StoredObject]] = {
             "cluster": [*self._clusters.values()],
             "node": [*self._nodes.values()],
             "service": [*self._services.values()],
             "task": [*self._tasks.values()],
         }
+        since: dict[str, list[StoredObject]] = {
+            "secret": [*self._secrets.values()],
+            "config": [*self._configs.values()],
+        }
+        return known | {table: rows for table, rows in since.items() if rows}
 
     def counts(self) -> dict[str, int]:
         """How many objects each table has."""
@@ -121,6 +173,8 @@ class State:
             "node": len(self._nodes),
             "service": len(self._services),
             "task": len(self._tasks),
+            "secret": len(self._secrets),
+            "config": len(self._configs),
         }
 
     # ------------------------------------------------------------------------------- writing
@@ -128,15 +182,19 @@ class State:
     def put(self, index: int, changed: Iterable[Changed]) -> None:
         """Takes in what applying one entry changes. Only the state machine calls this."""
         for item in changed:
-            present = item.new or item.old
-            if isinstance(present, Task):
-                self._put_task(item)
-            elif isinstance(present, Service):
-                self._put_service(item)
-            elif isinstance(present, Node):
-                _put(self._nodes, item)
-            else:
-                _put(self._clusters, item)
+            match item.new or item.old:
+                case Task():
+                    self._put_task(item)
+                case Service():
+                    self._put_service(item)
+                case Node():
+                    _put(self._nodes, item)
+                case Secret():
+                    self._secret_names.note(*_put(self._secrets, item))
+                case Config():
+                    self._config_names.note(*_put(self._configs, item))
+                case _:
+                    _put(self._clusters, item)
         self.index = index
 
     def become(self, other: "State") -> None:
@@ -151,7 +209,8 @@ class State:
     def _put_service(self, item: Changed) -> None:
         old, new = _put(self._services, item)
         self._service_names.note(old, new)
-        self._published.note(old, new)
+        for uses in (self._published, self._secret_uses, self._config_uses):
+            uses.note(old, new)
 
 
 def _put(table: dict[str, S], item: Changed) -> tuple[S | None, S | None]:

@@ -5,11 +5,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from common.model.container_spec import ContainerSpec
+from common.model.config import Config, ConfigSpec
+from common.model.container_spec import (
+    ConfigReference,
+    ContainerSpec,
+    FileTarget,
+    SecretReference,
+)
 from common.model.endpoint import EndpointSpec, PortConfig
 from common.model.node import Availability, Node, NodeDescription, NodeSpec, NodeState, NodeStatus
 from common.model.placement import Placement
 from common.model.policies import RestartPolicy, UpdateConfig
+from common.model.secret import Secret, SecretSpec
 from common.model.service import Global, Mode, Replicated, Service, ServiceSpec
 from common.model.task import Task, TaskSpec, TaskState, TaskStatus
 from manager.store.apply import effects
@@ -87,6 +94,43 @@ def service(
             endpoint_spec=EndpointSpec(ports=tuple(ports)) if ports else None,
         ),
         **fields,
+    )
+
+
+def secret(name: str = "key", *, data: bytes = b"s3cret", **fields: Any) -> Secret:
+    """A secret whose id is its name."""
+    return Secret(id=name, version=1, spec=SecretSpec(name=name, data=data, **fields))
+
+
+def config(name: str = "conf", *, data: bytes = b"a = 1", **fields: Any) -> Config:
+    """A config whose id is its name."""
+    return Config(id=name, version=1, spec=ConfigSpec(name=name, data=data, **fields))
+
+
+def template_with(*items: Secret | Config) -> TaskSpec:
+    """What a service's tasks are to be that get these secrets and configs."""
+    return TaskSpec(
+        container_spec=ContainerSpec(
+            image="web:1",
+            secrets=tuple(
+                SecretReference(
+                    file=FileTarget(name=item.spec.name),
+                    secret_id=item.id,
+                    secret_name=item.spec.name,
+                )
+                for item in items
+                if isinstance(item, Secret)
+            ),
+            configs=tuple(
+                ConfigReference(
+                    file=FileTarget(name=item.spec.name),
+                    config_id=item.id,
+                    config_name=item.spec.name,
+                )
+                for item in items
+                if isinstance(item, Config)
+            ),
+        )
     )
 
 

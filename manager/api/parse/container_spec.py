@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.container_spec import ContainerSpec, HealthConfig, Mount, MountType
 from manager.api.parse.image_reference import is_image_reference
+from manager.api.parse.references import check_references
 
 HEALTH_DURATION_MIN_SECONDS = 0.001
 HEALTH_TESTS = frozenset({"", "NONE", "CMD", "CMD-SHELL"})
@@ -35,7 +36,7 @@ def check_container_spec(spec: ContainerSpec) -> None:
     _check_environment(spec.env)
     if any("\0" in text for text in (*spec.command, *spec.args, spec.dir, spec.user)):
         raise InvalidInputError("ContainerSpec: a NUL byte has no place in a command")
-    _check_references(spec)
+    check_references(spec)
 
 
 def _check_image(image: str) -> None:
@@ -138,14 +139,3 @@ def _check_environment(env: Iterable[str]) -> None:
     for line in env:
         if "\0" in line or not line.partition("=")[0]:
             raise InvalidInputError(f"invalid environment variable: {line!r}")
-
-
-def _check_references(spec: ContainerSpec) -> None:
-    """No secret and no config exists as yet, so whatever is named is not found."""
-    for kind, names in (
-        ("secret", [item.secret_name or item.secret_id for item in spec.secrets]),
-        ("config", [item.config_name or item.config_id for item in spec.configs]),
-    ):
-        if names:
-            noun = kind if len(names) == 1 else f"{kind}s"
-            raise InvalidInputError(f"{noun} not found: {', '.join(names)}")

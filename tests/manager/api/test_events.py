@@ -21,6 +21,7 @@ from common.model.task import TaskSpec
 from manager.api.swarm_events import events_of, tell_swarm_events
 from manager.store.watch import Changed
 from tests.support.api_swarm import NOW, ApiSwarm, task_of
+from tests.support.builders import config, secret
 from tests.support.fake_clock import settle
 from tests.support.fake_swarm import ready_node
 
@@ -195,6 +196,18 @@ WORDS: dict[str, tuple[Changed, list[Any]]] = {
                 {"name": "host", "state.old": "ready", "state.new": "down"},
             )
         ],
+    ),
+    "a secret is made": (
+        Changed(None, secret("key")),
+        [("secret", "create", "key", {"name": "key"})],
+    ),
+    "a config gets a label": (
+        Changed(config("conf"), config("conf", labels={"a": "b"})),
+        [("config", "update", "conf", {"name": "conf"})],
+    ),
+    "a secret is removed": (
+        Changed(secret("key"), None),
+        [("secret", "remove", "key", {"name": "key"})],
     ),
     "a task is nobody's concern": (Changed(None, task_of(SERVICE, 1)), []),
 }

@@ -35,7 +35,7 @@ async def test_saves_what_is_there(swarm: ApiSwarm) -> None:
         index=swarm.store.state.index,
         saved_at=NOW,
         written_by=VERSION,
-        objects={"cluster": 1, "node": 1, "service": 1, "task": 0},
+        objects={"cluster": 1, "node": 1, "service": 1, "task": 0, "secret": 0, "config": 0},
     )
     replica = Replica()
     replica.restore(file.parts())()

@@ -220,8 +220,6 @@ NOT_YET = (
     ("POST", "/networks/create"),
     ("GET", "/swarm/unlockkey"),
     ("POST", "/swarm/unlock"),
-    ("POST", "/secrets/create"),
-    ("POST", "/configs/create"),
 )
 
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from common.codec import encode
 from common.model.cluster import Cluster
+from common.model.config import Config
 from common.model.node import Node
+from common.model.secret import Secret, SecretSpec
 from common.model.service import Service, ServiceSpec
 from common.model.task import Task
 from common.version import VERSION
@@ -30,6 +32,7 @@ from manager.store.watch import Watch, WatchLaggedError
 from tests.manager.store.test_apply import HISTORIES, Step, check_indexes, lived
 from tests.support.any_model import any_of
 
+KINDS = (Cluster, Node, Service, Task, Secret, Config)
 WEB = Service(id="s", spec=ServiceSpec(name="web"))
 
 
@@ -90,18 +93,33 @@ def test_entries_behind_a_snapshot_do_what_they_do_without(
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(any_of(Cluster) | any_of(Node) | any_of(Service) | any_of(Task), max_size=8))
+@given(st.lists(st.one_of(*map(any_of, KINDS)), max_size=8))
 def test_any_object_comes_back(objects: list[StoredObject]) -> None:
     numbered: list[StoredObject] = []
     for number, item in enumerate(objects):
-        if isinstance(item, Service):
-            numbered.append(
-                replace(item, id=f"{number}", spec=replace(item.spec, name=f"{number}"))
-            )
-        else:
-            numbered.append(replace(item, id=f"{number}"))
+        numbered.append(numbered_as(f"{number}", item))
     replica = replica_of(*numbered)
     assert contents(restored([*replica.snapshot()])) == contents(replica)
+
+
+def numbered_as(number: str, item: StoredObject) -> StoredObject:
+    """The object with an id, and a name, of its own; a service names nothing that is not there."""
+    match item:
+        case Service(spec=spec):
+            template = replace(spec.task_template, container_spec=None)
+            return replace(item, id=number, spec=replace(spec, name=number, task_template=template))
+        case Secret(spec=secret):
+            return replace(item, id=number, spec=replace(secret, name=number))
+        case Config(spec=config):
+            return replace(item, id=number, spec=replace(config, name=number))
+        case _:
+            return replace(item, id=number)
+
+
+def test_what_0_1_0_does_not_know_is_only_named_when_there_is_some() -> None:
+    secret = Secret(id="x", spec=SecretSpec(name="x", data=b"x"))
+    assert list(replica_of(WEB).state.objects()) == ["cluster", "node", "service", "task"]
+    assert list(replica_of(WEB, secret).state.objects())[4:] == ["secret"]
 
 
 @settings(deadline=None, max_examples=100)

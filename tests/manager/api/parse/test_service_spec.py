@@ -150,10 +150,8 @@ INVALID: dict[str, tuple[Any, str]] = {
     ),
     "a variable without a name": (body({"Env": ["=x"]}), "invalid environment variable: '=x'"),
     "a NUL byte in a command": (body({"Args": ["a\0b"]}), "ContainerSpec: a NUL byte"),
-    "a secret": (body({"Secrets": [{"SecretName": "s", "SecretID": "1"}]}), "secret not found: s"),
-    "two configs": (
-        body({"Configs": [{"ConfigName": "a"}, {"ConfigID": "b"}]}), "configs not found: a, b",
-    ),
+    "a secret": (body({"Secrets": [{"SecretID": "1"}]}), "malformed secret reference"),
+    "a config": (body({"Configs": [{"ConfigName": "a"}]}), "malformed config reference"),
     # the task
     "too little processor": (
         body(template={"Resources": {"Limits": {"NanoCPUs": 999_999}}}),
