@@ -1,5 +1,6 @@
 """What other nodes ask of a manager beside links and certificates: to be managers, and to be dispatched to."""
 
+import asyncio
 import contextlib
 import logging
 import re
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from common.clock import Clock
 from common.engine_api.http import json_response
 from common.engine_json import parse
 from common.errors import (
@@ -33,6 +35,8 @@ from manager.store.changes import Delete
 DISPATCH: Final = "/dispatch"
 JOIN: Final = "/raft/join"
 LEAVE: Final = "/raft/leave"
+LOOK_SECONDS: Final = 600.0
+"""How often it is looked whether the certificate of a session has run out: the machine's clock may jump."""
 MISDIRECTED: Final = 421
 """The status of an answer that names the manager which leads."""
 _MEMBER_ID: Final = re.compile(f"[0-9a-f]{{{MEMBER_ID_DIGITS}}}")
@@ -53,10 +57,13 @@ class ManagerRoutes:
     """Serves them; each for the node alone whose certificate asks."""
 
     def __init__(
-        self, manager: Manager, spawn: Callable[[Coroutine[Any, Any, None]], object]
+        self,
+        manager: Manager,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        clock: Clock,
     ) -> None:
         """``spawn`` has sessions go on when aiohttp takes a connection's end for that of its handler."""
-        self._manager, self._spawn = manager, spawn
+        self._manager, self._spawn, self._clock = manager, spawn, clock
 
     def routes(self) -> list[ClusterRoute]:
         """What the cluster listener is to serve."""
@@ -94,10 +101,23 @@ class ManagerRoutes:
 
     async def _serve_agent(self, channel: Channel, caller: Caller) -> None:
         node_id = caller.identity.node_id
-        try:
-            await self._manager.dispatcher.serve(channel, caller.address, node_id)
-        except SwarmdError as error:
-            log.info("a session has ended", extra={"node": node_id, "reason": error})
+        async with asyncio.TaskGroup() as group:
+            expiring = group.create_task(self._end_when_expired(channel, caller))
+            try:
+                await self._manager.dispatcher.serve(channel, caller.address, node_id)
+            except SwarmdError as error:
+                log.info("a session has ended", extra={"node": node_id, "reason": error})
+            finally:
+                expiring.cancel()
+
+    async def _end_when_expired(self, channel: Channel, caller: Caller) -> None:
+        """Closes a channel that was opened with a certificate which has run out since; a new one opens another."""
+        while (left := caller.expires_at - self._clock.now()) > 0:
+            await self._clock.sleep(min(left, LOOK_SECONDS))
+        log.info(
+            "the certificate of a session has run out", extra={"node": caller.identity.node_id}
+        )
+        channel.close()
 
     # ------------------------------------------------------------------------------------ managers
 

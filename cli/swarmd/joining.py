@@ -21,6 +21,7 @@ from common.errors import (
 )
 from common.model.node import NodeDescription, Role
 from common.pki.files import Credentials, NodeFiles
+from common.pki.tls import Tls
 from manager.api.ports import JoinRequest
 from manager.raft.peers import RaftStatus
 
@@ -110,31 +111,42 @@ async def introduce(request: JoinRequest, address: str, description: NodeDescrip
         raise UnavailableError("a manager answers as none of this version does") from error
 
 
-async def until_added(
-    files: NodeFiles,
-    membership: Membership,
-    status: Callable[[], RaftStatus],
-    around: Around,
-) -> Sequence[str]:
+class Joining(Protocol):
+    """A node that joins the managers, or goes back."""
+
+    @property
+    def membership(self) -> Membership: ...  # noqa: D102
+    @property
+    def tls(self) -> Tls: ...  # noqa: D102
+
+
+class Member(Protocol):
+    """What is asked of its log."""
+
+    def status(self) -> RaftStatus: ...  # noqa: D102
+
+
+async def until_added(joining: Joining, member: Member, around: Around) -> Sequence[str]:
     """Has the leader take this member into the log, asking again and again; gives all managers' addresses.
 
     Raises:
         SwarmdError: it never will: this node or this member is not wanted.
     """
-    context = files.client_context()
-    body = {"MemberID": membership.member_id, "Address": membership.cluster_address}
+    me = joining.membership
+    body = {"MemberID": me.member_id, "Address": me.cluster_address}
 
     async def be_added(manager: str) -> Sequence[str]:
+        context = joining.tls.client()
         answer = await ask(manager, "/raft/join", context, body, seconds_max=ADD_SECONDS_MAX)
         return [str(address) for address in json.loads(answer)["Managers"]]
 
     waits = delays(AGAIN_SECONDS, AGAIN_SECONDS_MAX, around.chance)
     while True:
-        known = status()
+        known = member.status()
         if known.is_member:
             return [peer.address for peer in known.members]
         try:
-            return await of_any(membership.managers, be_added)
+            return await of_any(joining.membership.managers, be_added)
         except (UnavailableError, ValueError, KeyError, TypeError) as error:
             log.info("not added to the managers yet", extra={"reason": error})
         await around.clock.sleep(next(waits))

@@ -11,15 +11,18 @@ from pathlib import Path
 from cli.swarmd.addresses import with_port
 from cli.swarmd.agent_line import Overheard, by_log, by_trying
 from cli.swarmd.asking import MISDIRECTED, leader_in
+from cli.swarmd.joining import of_any
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
+from cli.swarmd.renewing import Renewed, Renewing, ask_for_certificate
+from common.bell import Bell
 from common.clock import Clock
 from common.errors import ForbiddenError, NotLeaderError, SwarmdError, SystemFailureError
 from common.events import EventLog
+from common.model.node import Role
 from common.pki.identity import PeerIdentity
 from common.pki.tls import Tls
 from common.protocol.channel import Channel, local_channel
-from common.protocol.messages import NodeTold
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
 from common.protocol.upgrade import Door, UpgradeRefusedError, dial
 from manager.api import tell_swarm_events
@@ -33,6 +36,8 @@ from manager.routes import DISPATCH, ManagerRoutes
 from worker.node import WorkerNode
 
 Start = Callable[[ReplicatedLog], Awaitable[None]]
+
+LEAVE = "leave the swarm to let this node join anew"
 
 log = logging.getLogger("swarmd.node")
 
@@ -61,21 +66,47 @@ class Life:
         """
         self.membership = membership
         self._around, self._places = around, places
-        self._tls = Tls(places.certificates)
-        self.parted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Done once this node's manager was taken out of the log ("": it may be a worker), or once a manager that leads
-        has said why this node is no part of the swarm."""
+        self.tls = Tls(places.certificates)
+        self.renewing = Renewing(
+            self.tls,
+            self._ask_for_certificate,
+            around.clock,
+            around.chance,
+            keeps_role=lambda: self.manager is not None and not self.membership.is_joining,
+        )
+        self.renewing.on_change = self._certificate_changed
+        self.renewing.on_root_dropped = self._dial_anew
+        self.news = Bell(around.clock)
+        """Rung when it may be another life that is to be lived."""
+        self.is_out_of_log = False
+        """Whether this node's manager was taken out of the log: it may be a worker."""
+        self.unwanted = ""
+        """Why this node is no part of the swarm, as a manager that leads has said."""
+        self._channel: Channel | None = None
+        """To the manager that leads."""
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the log is open and the listener listens; an error when that cannot be."""
-        self.on_told: Callable[[NodeTold], None] = lambda _: None
-        """Called with what the manager that leads says of this node's certificate."""
         self.manager: Manager | None = None
         if membership.member_id:
             me = peer_of(membership)
             self.manager = Manager(
                 places.log, me, partial(self._new_links, me), around.clock, around.chance
             )
-            self.manager.on_removed = partial(self._part, "")
+            self.manager.on_removed = self._leave_log
+
+    def is_to_manage(self) -> bool:
+        """Whether this worker is to be a manager, and has the certificate of one."""
+        renewing = self.renewing
+        return self.manager is None and renewing.told_role is renewing.facts.role is Role.MANAGER
+
+    def trouble(self) -> str:
+        """Why this node is no working part of the swarm; "" while it is. A manager signs its own certificate."""
+        trouble = self.renewing.trouble() if self.manager is None else ""
+        return f"{trouble}: {LEAVE}" if trouble else ""
+
+    def is_taken_back(self) -> bool:
+        """Whether this worker, which was to be a manager and is not one yet, is to stay a worker."""
+        return self.membership.is_promoted and self.renewing.told_role is Role.WORKER
 
     def other_managers(self) -> tuple[str, ...]:
         """``host:port`` of the other managers, as this one's log knows them; none where it cannot say."""
@@ -88,10 +119,10 @@ class Life:
 
     async def run(self, start: Start) -> None:
         """Lives until cancelled; containers go on then. ``start`` starts the log, one way or another."""
+        self._around.worker.show_trust(self.renewing.trust)
         try:
             if self.manager is None:
-                self.started.set_result(None)
-                await self._around.worker.run_agent(self.membership.node_id, self._connect_worker)
+                await self._run_worker()
             else:
                 await self._run_manager(self.manager, start)
         except Exception as error:
@@ -100,6 +131,15 @@ class Life:
             self.started.set_exception(_single(error))  # whoever starts it is told, and nobody else
         finally:
             self.started.cancel()
+
+    async def _run_worker(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self.started.set_result(None)
+            renewing = group.create_task(self.renewing.run())
+            try:
+                await self._around.worker.run_agent(self.membership.node_id, self._connect_worker)
+            finally:
+                renewing.cancel()
 
     async def _run_manager(self, manager: Manager, start: Start) -> None:
         async with asyncio.TaskGroup() as group, self._listener(manager, group):
@@ -115,18 +155,23 @@ class Life:
         tasks = [
             group.create_task(manager.run()),
             group.create_task(tell_swarm_events(manager.store, self._around.events)),
+            group.create_task(self.renewing.run()),
         ]
 
         def local() -> Channel:
             ours, theirs = local_channel()
             group.create_task(_serve(manager, theirs))
             # Should its own list lack this node, then because the swarm is just being made out of a saved one.
-            return Overheard(ours, self._note_managers, lambda _: None, self._note_told)
+            return Overheard(ours, self._note_managers, lambda _: None, self.renewing.hear)
+
+        async def connect() -> Channel:
+            if self.membership.is_promoted:  # its log knows of no leader yet; the agent goes on
+                return await self._connect_worker()
+            self._channel = await by_log(manager, local, self._dial_dispatcher)
+            return self._channel
 
         try:
-            await self._around.worker.run_agent(
-                self.membership.node_id, lambda: by_log(manager, local, self._dial_dispatcher)
-            )
+            await self._around.worker.run_agent(self.membership.node_id, connect)
         finally:
             for task in tasks:
                 task.cancel()
@@ -136,7 +181,7 @@ class Life:
 
     def _listener(self, manager: Manager, group: asyncio.TaskGroup) -> ClusterListener:
         membership = self.membership
-        asked = ManagerRoutes(manager, group.create_task)
+        asked = ManagerRoutes(manager, group.create_task, self._around.clock)
         routes = [
             *CaServer(manager.store, self._around.clock).routes(),
             *asked.routes(),
@@ -144,14 +189,14 @@ class Life:
         ]
         address = with_port(membership.listen_host, membership.listen_port)
         return ClusterListener(
-            address, self._tls.server, membership.cluster_id, routes, vouch=asked.vouch
+            address, self.tls.server, membership.cluster_id, routes, vouch=asked.vouch
         )
 
     def _new_links(self, me: Peer, status: Callable[[], RaftStatus]) -> TlsLinks:
         self._links = TlsLinks(
             me,
             self.membership.cluster_id,
-            self._tls.client,
+            self.tls.client,
             status,
             clock=self._around.clock,
             chance=self._around.chance,
@@ -160,7 +205,8 @@ class Life:
 
     async def _connect_worker(self) -> Channel:
         managers = self.membership.managers
-        return await by_trying(managers, self._dial_leader, self._around.chance)
+        self._channel = await by_trying(managers, self._dial_leader, self._around.chance)
+        return self._channel
 
     async def _dial_leader(self, address: str) -> Channel:
         """A channel to this manager, or to the one that it says leads."""
@@ -174,12 +220,13 @@ class Life:
 
     async def _dial_dispatcher(self, address: str) -> Channel:
         door = Door(address=address, path=DISPATCH, protocol=PROTOCOL)
-        stream = await dial(door, self._tls.client(), AGENT_END, self._check_manager)
-        return Overheard(agent_end(stream), self._note_managers, self._part, self._note_told)
+        stream = await dial(door, self.tls.client(), AGENT_END, self._check_manager)
+        return Overheard(agent_end(stream), self._note_managers, self._part, self.renewing.hear)
 
     def _note_managers(self, managers: tuple[str, ...]) -> None:
         """Remembers where the managers are, for when the one that leads is gone."""
-        if self.manager is not None or set(managers) == set(self.membership.managers):
+        is_in_log = self.manager is not None and not self.membership.is_joining
+        if is_in_log or set(managers) == set(self.membership.managers):
             return
         self.membership = replace(self.membership, managers=managers)
         try:
@@ -187,12 +234,33 @@ class Life:
         except SystemFailureError as error:  # known until the next start, at least
             log.warning("cannot remember the managers", extra={"reason": error})
 
-    def _note_told(self, told: NodeTold) -> None:
-        self.on_told(told)
-
     def _part(self, reason: str) -> None:
-        if not self.parted.done():
-            self.parted.set_result(reason)
+        self.unwanted = self.unwanted or reason
+        self.news.ring()
+
+    def _leave_log(self) -> None:
+        self.is_out_of_log = True
+        self.news.ring()
+
+    # ------------------------------------------------------------------------------ its certificate
+
+    async def _ask_for_certificate(self, request: bytes) -> Renewed:
+        async def ask(manager: str) -> Renewed:
+            return await ask_for_certificate(manager, request, self.tls)
+
+        managers = self.other_managers() or self.membership.managers
+        return await of_any(self._around.chance.sample(managers, len(managers)), ask)
+
+    def _certificate_changed(self) -> None:
+        self._around.worker.show_trust(self.renewing.trust)
+        self.news.ring()
+
+    def _dial_anew(self) -> None:
+        """Ends the connections that this node has made: they were made with a root that is trusted no more."""
+        if self._channel is not None:
+            self._channel.close()
+        if self.manager is not None:
+            self._links.dial_anew()
 
     def _check_manager(self, peer: PeerIdentity | None) -> None:
         if peer is None or peer.cluster_id != self.membership.cluster_id:

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cli.swarmd.life import Life, Start, Surroundings
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
+from common.backoff import delays
 from common.errors import SystemFailureError, UnavailableError
 from common.keeper import Keeper
 from common.model.node import NodeDescription
@@ -19,6 +21,10 @@ SWARM_EXISTS = (
     "This node is already part of a swarm. "
     'Use "docker swarm leave" to leave this swarm and join another one.'
 )
+
+PROMOTE_AGAIN_SECONDS: Final = 1.0
+PROMOTE_AGAIN_SECONDS_MAX: Final = 60.0
+"""Waits after an attempt to join the managers has failed: the port is taken, the disk is full, they refuse."""
 
 log = logging.getLogger("swarmd.node")
 
@@ -45,6 +51,27 @@ class Running:
         await asyncio.wait(tasks)
 
 
+class Promotions:
+    """When a worker that is to be a manager tries to be one, after attempts that have failed."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self.succeed()
+
+    def succeed(self) -> None:
+        """The next attempt may come at once."""
+        self._again_at = -math.inf
+        self._waits = delays(PROMOTE_AGAIN_SECONDS, PROMOTE_AGAIN_SECONDS_MAX, self._around.chance)
+
+    def fail(self) -> None:
+        """The next attempt comes later than the one before did."""
+        self._again_at = self._around.clock.monotonic() + next(self._waits)
+
+    def wait_seconds(self) -> float:
+        """How long the next attempt has to wait."""
+        return max(0.0, self._again_at - self._around.clock.monotonic())
+
+
 class Living:
     """What a node's way into a swarm, through it and out of it have in common. At most one life is ``running``."""
 
@@ -62,14 +89,22 @@ class Living:
         self.keeper = Keeper()
         self.changing = asyncio.Lock()
         """Held by whoever changes how it stands."""
+        self.promotions = Promotions(around)
         self._tend = tend
 
     def state(self) -> LocalState:
         """How it stands to a swarm."""
         if self.running is None:
             return LocalState.ERROR if self.trouble else LocalState.INACTIVE
-        is_joining = self.running.life.membership.is_joining
-        return LocalState.PENDING if is_joining else LocalState.ACTIVE
+        life = self.running.life
+        if life.trouble():
+            return LocalState.ERROR
+        is_new = life.membership.is_joining and not life.membership.is_promoted
+        return LocalState.PENDING if is_new else LocalState.ACTIVE
+
+    def error(self) -> str:
+        """Why it is no working part of its swarm."""
+        return self.running.life.trouble() if self.running is not None else self.trouble
 
     def refuse_in_a_swarm(self) -> None:
         """Raises UnavailableError unless this node is in no swarm."""
@@ -122,6 +157,7 @@ class Living:
 
     async def forget(self) -> None:
         """Takes away what is left of a swarm that it is not in: its tasks' containers, its log, its certificate."""
+        self.around.worker.show_trust(None)
         await self.around.worker.forget_tasks()
         await asyncio.to_thread(self.places.forget)
 

@@ -30,6 +30,8 @@ class Membership:
     """Whether the leader has not been seen to take it in yet."""
     removed: str = ""
     """Why it is no part of the swarm any more; "" while it is."""
+    is_promoted: bool = False
+    """Whether it was a worker before it began to join the managers, and goes on as one should it not get there."""
 
     @property
     def cluster_address(self) -> str:

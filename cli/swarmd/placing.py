@@ -1,5 +1,6 @@
 """Where a node is to be reached in a swarm that it makes, joins, or is forced to go on with alone."""
 
+import random  # noqa: TID251 - only named as a type
 from dataclasses import replace
 
 from cli.swarmd.addresses import advertised, listening, port_of
@@ -22,12 +23,17 @@ async def new_membership(
     return Membership(
         node_id=node_id,
         cluster_id=cluster_id,
-        member_id=f"{around.chance.getrandbits(4 * MEMBER_ID_DIGITS):0{MEMBER_ID_DIGITS}x}",
+        member_id=new_member_id(around.chance),
         address=advertised(request.advertise_addr, own),
         port=port_of(request.advertise_addr, port),
         listen_host=host,
         listen_port=port,
     )
+
+
+def new_member_id(chance: random.Random) -> str:
+    """An id in the log that no manager has had before."""
+    return f"{chance.getrandbits(4 * MEMBER_ID_DIGITS):0{MEMBER_ID_DIGITS}x}"
 
 
 async def moved(around: Surroundings, before: Membership, request: InitRequest) -> Membership:

@@ -1,14 +1,15 @@
 """This node's life in a swarm: makes one, joins one, goes on with it after a restart, leaves it (README.md)."""
 
+import asyncio
 import logging
 from types import TracebackType
 from typing import Self
 
 from cli.swarmd import entering, joining, making
 from cli.swarmd.leaving import say_goodbye
-from cli.swarmd.life import Surroundings
+from cli.swarmd.life import LEAVE, Surroundings
 from cli.swarmd.living import Living
-from cli.swarmd.turning import LEAVE, tend
+from cli.swarmd.turning import promoted, tend
 from common.errors import SystemFailureError, UnavailableError
 from manager.api.ports import InitRequest, JoinRequest, LocalState, SavedState
 from manager.node import Manager
@@ -59,7 +60,7 @@ class SwarmNode:
 
     def local_error(self) -> str:
         """Why it is no part of its swarm any more."""
-        return "" if self._living.running else self._living.trouble
+        return self._living.error()
 
     # ------------------------------------------------------------------------ its life
 
@@ -184,4 +185,9 @@ async def _resume(living: Living) -> None:
         raise SystemFailureError(
             "this node's certificate is gone; without it no other node believes it"
         )
+    if membership.is_promoted:
+        living.go_on(await promoted(living, membership))
+        return
+    if not membership.member_id:
+        await asyncio.to_thread(living.places.forget_log)  # a crash may have kept it from going
     living.go_on(await living.start(membership, ReplicatedLog.start))

@@ -35,7 +35,8 @@ class NodeFiles:
     """``<data-root>/swarm/certificates``.
 
     A new certificate comes with a new key. The key is written beside the old one first, then the certificate takes the
-    old one's place, then the key does: ``open`` finishes what a crash in between has left.
+    old one's place, then the key does: ``open`` finishes what a crash in between has left. Meanwhile the roots of both
+    are there.
 
     Where the node is a manager that is locked, its key is encrypted (``lock``). Whoever calls may be in any thread.
     """
@@ -43,7 +44,7 @@ class NodeFiles:
     def __init__(self, directory: Path) -> None:
         self.lock: Lock | None = None
         """What the key is encrypted with; ``relock`` changes it. A key that is in clear is read all the same."""
-        self._directory = directory
+        self._directory, self._root = directory, directory / ROOT_FILE
         self._turn = threading.RLock()
         self.certificate, self.key = directory / CERTIFICATE_FILE, directory / KEY_FILE
 
@@ -56,10 +57,25 @@ class NodeFiles:
         following = self._directory / NEXT_KEY_FILE
         with self._turn:
             replace_durably(following, _encrypted(credentials.key, self.lock), mode=FILE_MODE)
-            replace_durably(self._directory / ROOT_FILE, credentials.root, mode=FILE_MODE)
+            before = self.root() if self._root.exists() else b""
+            is_another = before not in (b"", credentials.root)
+            both = credentials.root.rstrip() + b"\n" + before
+            # Whichever certificate a crash leaves in place, its root is there.
+            self.write_root(both if is_another else credentials.root)
             replace_durably(self.certificate, credentials.certificate, mode=FILE_MODE)
             following.replace(self.key)
             sync_directory(self._directory)
+            if is_another:
+                self.write_root(credentials.root)
+
+    def write_root(self, trust: bytes) -> None:
+        """Keeps other roots, on disk when this returns; the certificate must be of one of them.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        with self._turn:
+            replace_durably(self._root, trust, mode=FILE_MODE)
 
     def relock(self, lock: Lock | None) -> None:
         """Encrypts the key with another lock, or with none, durable when this returns. Whoever reads it meanwhile can.
@@ -109,7 +125,7 @@ class NodeFiles:
         Raises:
             OSError: the file is not there or cannot be read.
         """
-        return _read(self._directory / ROOT_FILE)
+        return _read(self._root)
 
     def server_context(self) -> ssl.SSLContext:
         """TLS for the listener, as this node.

@@ -1,14 +1,17 @@
 """Which nodes with a manager's certificate are heard as managers."""
 
+import asyncio
 import random
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from common.errors import ForbiddenError
 from common.model.node import Node, NodeSpec, Role
-from manager.listener import Access
+from common.protocol.channel import Channel, ChannelClosedError, local_channel
+from manager.listener import Access, Caller
 from manager.raft.peers import Peer, RaftStatus
 from manager.routes import ManagerRoutes
 from manager.store.changes import Create
@@ -44,7 +47,7 @@ async def manager() -> FakeManager:
 
 
 def vouch(manager: FakeManager, node: str) -> None:
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None)
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
     routes.vouch(identity(node), Access.MANAGER)
 
 
@@ -72,3 +75,31 @@ async def test_one_whose_member_was_removed_is_told_so_where_it_says_its_id(
 ) -> None:
     manager.raft = replace(STATUS, removed_nodes=frozenset({"node-w"}))
     vouch(manager, "node-w")
+
+
+# ------------------------------------------------------------------------------------- sessions
+
+
+class FakeDispatcher:
+    """Serves a channel until it ends."""
+
+    async def serve(self, channel: Channel, _address: str, _node_id: str) -> None:
+        while True:
+            await channel.receive()
+
+
+async def test_a_session_ends_when_the_certificate_that_it_was_opened_with_has_run_out() -> None:
+    clock = FakeClock()
+    manager = SimpleNamespace(dispatcher=FakeDispatcher())
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock)
+    ours, theirs = local_channel()
+    caller = Caller(peer=identity("node-w", Role.WORKER), address="", expires_at=clock.now() + 5000)
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(routes._serve_agent(theirs, caller))
+        await clock.advance(4999)
+        assert not serving.done()
+        await clock.advance(1)
+        assert serving.done()
+    with pytest.raises(ChannelClosedError):
+        await ours.receive()
+    assert clock.next_at is None

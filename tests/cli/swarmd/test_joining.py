@@ -1,5 +1,6 @@
 import asyncio
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from cli.swarmd.asking import MisdirectedError, RefusedError
 from cli.swarmd.joining import AGAIN_SECONDS_MAX, of_any, until_added
 from cli.swarmd.membership import Membership
 from common.errors import ForbiddenError, InvalidInputError, SwarmdError, UnavailableError
-from manager.raft.peers import Peer
+from common.pki.tls import Tls
+from manager.raft.peers import Peer, RaftStatus
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import files_of, identity
 from tests.support.raft_status import status_of
@@ -79,13 +81,27 @@ class Around:
     chance: random.Random = field(default_factory=lambda: random.Random(1))
 
 
+@dataclass
+class Joiner:
+    membership: Membership
+    tls: Tls
+
+
+@dataclass
+class Member:
+    seen: Iterator[RaftStatus]
+
+    def status(self) -> RaftStatus:
+        return next(self.seen)
+
+
 async def test_it_has_not_joined_before_its_addition_is_committed(tmp_path: Path) -> None:
     """The leader that wrote it may be gone, and the next one reverse it: it goes on asking."""
     seen = iter([LISTED, LISTED, replace(LISTED, is_member=True)])
     membership = Membership(node_id="node", address="host", member_id=ME.member_id)
-    files = files_of(tmp_path, identity("node"))
+    joiner = Joiner(membership, Tls(files_of(tmp_path, identity("node"))))
     around = Around()
-    added = asyncio.create_task(until_added(files, membership, lambda: next(seen), around))
+    added = asyncio.create_task(until_added(joiner, Member(seen), around))
     for _ in range(2):
         await around.clock.advance(AGAIN_SECONDS_MAX)
     assert await asyncio.wait_for(added, 5) == [ME.address]
