@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Never
 
 from common.apart import apart
@@ -39,13 +38,13 @@ class Manager:
 
     def __init__(
         self,
-        directory: Path,
+        storage: Storage,
         me: Peer,
         new_links: Callable[[Callable[[], RaftStatus]], Links],
         clock: Clock,
         chance: random.Random,
     ) -> None:
-        """A manager that keeps its log in ``directory``; ``new_links`` is given how to ask for the log's status."""
+        """A manager that keeps its log in ``storage``; ``new_links`` is given how to ask for the log's status."""
         self._clock, self._chance = clock, chance
         self._leadership = asyncio.Event()
         self._demotion = asyncio.Event()
@@ -53,7 +52,7 @@ class Manager:
         """Called once this manager has learnt that it was taken out of the log for ever."""
         replica = Replica()
         self.log = ReplicatedLog(
-            Storage.at(directory),
+            storage,
             Surroundings(
                 me=me,
                 machine=replica,

@@ -17,6 +17,7 @@ from common.model.node import (
 )
 from common.pki.files import Credentials
 from common.pki.identity import PeerIdentity
+from common.pki.lock import Lock
 from manager.api.ports import InitRequest
 from manager.store.changes import Change, Create, Update
 from manager.store.state import State
@@ -74,6 +75,7 @@ def new_cluster(cluster_id: str, request: InitRequest, root: RootCa) -> Cluster:
         default_addr_pool=request.default_addr_pool or ("10.0.0.0/8",),
         subnet_size=request.subnet_size,
         root_ca=root,
+        unlock_key=Lock.new().text if request.spec.encryption_config.auto_lock_managers else "",
     )
 
 

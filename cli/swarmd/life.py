@@ -11,6 +11,7 @@ from pathlib import Path
 from cli.swarmd.addresses import with_port
 from cli.swarmd.agent_line import Overheard, by_log, by_trying
 from cli.swarmd.asking import MISDIRECTED, leader_in
+from cli.swarmd.autolock import keep_locked
 from cli.swarmd.joining import of_any
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
@@ -31,6 +32,7 @@ from manager.listener import ClusterListener
 from manager.node import Manager
 from manager.raft.peers import Peer, RaftStatus
 from manager.raft.replicated_log import ReplicatedLog
+from manager.raft.storage import Storage
 from manager.raft.tls_links import TlsLinks
 from manager.routes import DISPATCH, ManagerRoutes
 from worker.node import WorkerNode
@@ -90,7 +92,11 @@ class Life:
         if membership.member_id:
             me = peer_of(membership)
             self.manager = Manager(
-                places.log, me, partial(self._new_links, me), around.clock, around.chance
+                Storage.at(places.log, places.vault.keys),
+                me,
+                partial(self._new_links, me),
+                around.clock,
+                around.chance,
             )
             self.manager.on_removed = self._leave_log
 
@@ -152,7 +158,9 @@ class Life:
                 await manager.log.stop()
 
     async def _work(self, manager: Manager, group: asyncio.TaskGroup) -> None:
+        around, vault = self._around, self._places.vault
         tasks = [
+            group.create_task(keep_locked(manager.store, vault, around.clock, around.chance)),
             group.create_task(manager.run()),
             group.create_task(tell_swarm_events(manager.store, self._around.events)),
             group.create_task(self.renewing.run()),

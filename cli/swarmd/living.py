@@ -16,6 +16,7 @@ from common.keeper import Keeper
 from common.model.node import NodeDescription
 from common.pki.files import Credentials
 from manager.api.ports import LocalState
+from manager.raft.key_file import LOCKED
 
 SWARM_EXISTS = (
     "This node is already part of a swarm. "
@@ -86,6 +87,8 @@ class Living:
         self.running: Running | None = None
         self.trouble = ""
         """Why it is no working part of the swarm that it remembers."""
+        self.locked: Membership | None = None
+        """What it goes on with once somebody unlocks its keys."""
         self.keeper = Keeper()
         self.changing = asyncio.Lock()
         """Held by whoever changes how it stands."""
@@ -95,7 +98,7 @@ class Living:
     def state(self) -> LocalState:
         """How it stands to a swarm."""
         if self.running is None:
-            return LocalState.ERROR if self.trouble else LocalState.INACTIVE
+            return self._state_of_none()
         life = self.running.life
         if life.trouble():
             return LocalState.ERROR
@@ -104,11 +107,18 @@ class Living:
 
     def error(self) -> str:
         """Why it is no working part of its swarm."""
-        return self.running.life.trouble() if self.running is not None else self.trouble
+        if self.running is not None:
+            return self.running.life.trouble()
+        return LOCKED if self.locked is not None else self.trouble
+
+    def _state_of_none(self) -> LocalState:
+        if self.locked is not None:
+            return LocalState.LOCKED
+        return LocalState.ERROR if self.trouble else LocalState.INACTIVE
 
     def refuse_in_a_swarm(self) -> None:
         """Raises UnavailableError unless this node is in no swarm."""
-        if self.running is not None:
+        if self.running is not None or self.locked is not None:
             raise UnavailableError(SWARM_EXISTS)
         if self.trouble:
             raise UnavailableError(f"{SWARM_EXISTS} {self.trouble}")
@@ -128,7 +138,7 @@ class Living:
 
     def go_on(self, running: Running) -> None:
         """From now on this is how the node stands."""
-        self.running, self.trouble = running, ""
+        self.running, self.trouble, self.locked = running, "", None
         if not running.life.membership.is_joining:
             running.joined.set_result(None)
         running.tending = self.keeper.spawn(self._tend(self, running))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cli.swarmd import founding
+from cli.swarmd.autolock import follow, lock_of
 from cli.swarmd.life import Start
 from cli.swarmd.living import Living, Running
 from cli.swarmd.membership import Membership
@@ -39,6 +40,10 @@ async def init(living: Living, request: InitRequest) -> str:
         return [[Create(object=cluster), Create(object=node)]]
 
     lifetime = request.spec.ca_config.node_cert_expiry_seconds
+    await living.forget()  # should a disk have refused to let an earlier swarm go
+    lock = lock_of(cluster)
+    if lock is not None:  # from the beginning, so that no key is ever on the disk in clear
+        await asyncio.to_thread(living.places.vault.begin, lock)
     await _found(living, membership, root, lifetime, start=_bootstrap, begin=begin)
     log.info(
         "made a swarm", extra={"node": membership.node_id, "address": membership.cluster_address}
@@ -62,6 +67,7 @@ async def restore(living: Living, request: InitRequest, saved: SavedState) -> st
         return founding.alone(manager.store.state, node)
 
     lifetime = DEFAULT_CERT_EXPIRY_SECONDS
+    await living.forget()  # should a disk have refused to let an earlier swarm go
     await _found(living, membership, saved.root, lifetime, start=start, begin=begin)
     log.info(
         "restored a swarm",
@@ -80,7 +86,6 @@ async def _found(
     begin: Begin,
 ) -> None:
     """Makes this node the only manager of a swarm: all of it, or nothing."""
-    await living.forget()  # should a disk have refused to let an earlier swarm go
     now = living.around.clock.now()
     credentials = await asyncio.to_thread(
         founding.first_credentials, root, membership, now, lifetime_seconds
@@ -104,6 +109,7 @@ async def _lead_alone(living: Living, running: Running, begin: Begin) -> None:
         await manager.log.until_leader()
         for changes in begin(manager):
             await manager.store.propose(changes)
+        await follow(manager.store, living.places.vault)
         living.places.membership.write(running.life.membership)
     except BaseException:
         await running.end()

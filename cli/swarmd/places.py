@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 from cli.swarmd.membership import MembershipFile
+from cli.swarmd.vault import Vault
 from common.errors import SystemFailureError
 from common.pki.files import NodeFiles
+from manager.raft.key_file import KEY_NAME, KeyFile
 
 SEGMENTS = "log-*"
 """Names of the files of a log."""
@@ -22,6 +24,7 @@ class Places:
         self.membership = MembershipFile(directory / "node")
         self.certificates = NodeFiles(directory / "certificates")
         self.log = directory / "raft"
+        self.vault = Vault(KeyFile(self.log / KEY_NAME), self.certificates)
 
     def has_log(self) -> bool:
         """Whether there is a log, be it empty: a manager's first start makes it, for good."""
@@ -46,6 +49,7 @@ class Places:
             self.forget_log()
         finally:
             _remove(self._directory / "certificates")
+            self.vault.forget()
 
     def forget_log(self) -> None:
         """Takes away the log of a manager.
@@ -54,6 +58,7 @@ class Places:
             SystemFailureError: something could not be removed.
         """
         _remove(self.log)
+        self.vault.keys.forget()
 
 
 def _remove(directory: Path) -> None:

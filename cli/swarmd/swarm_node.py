@@ -5,15 +5,14 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from cli.swarmd import entering, joining, making
+from cli.swarmd import entering, joining, making, unlocking
 from cli.swarmd.leaving import say_goodbye
 from cli.swarmd.life import LEAVE, Surroundings
 from cli.swarmd.living import Living
-from cli.swarmd.turning import promoted, tend
+from cli.swarmd.turning import resumed, tend
 from common.errors import SystemFailureError, UnavailableError
 from manager.api.ports import InitRequest, JoinRequest, LocalState, SavedState
 from manager.node import Manager
-from manager.raft.replicated_log import ReplicatedLog
 
 NOT_IN_SWARM = "This node is not part of a swarm"
 LOG_GONE = f"this manager's log is gone: remove it from the swarm by another manager; {LEAVE}"
@@ -139,6 +138,21 @@ class SwarmNode:
 
         await self._living.keeper.finish(work())
 
+    async def unlock(self, key: str) -> None:
+        """Goes on as the manager whose keys are locked.
+
+        Raises:
+            ConflictError: they are not.
+            InvalidInputError: it is another key, or none; nothing was changed.
+            SystemFailureError: the disk refused, or an address is taken; it stays locked.
+        """
+
+        async def work() -> None:
+            async with self._living.changing:
+                await unlocking.unlock(self._living, key)
+
+        await self._living.keeper.finish(work())
+
     # ------------------------------------------------------------------------ out of it
 
     async def leave(self, *, force: bool) -> None:
@@ -162,7 +176,7 @@ class SwarmNode:
                 await say_goodbye(life.manager, life.membership, living.around.clock, force=force)
             await living.stop()
             living.places.membership.remove()
-            living.trouble = ""
+            living.trouble, living.locked = "", None
             log.info("left the swarm", extra={"node": node_id})
             await living.forget()
 
@@ -181,13 +195,16 @@ async def _resume(living: Living) -> None:
         log.error(LOG_GONE)
         living.trouble = LOG_GONE
         return
+    if membership.member_id:
+        if await asyncio.to_thread(living.places.vault.is_locked):
+            log.warning("this manager is locked", extra={"node": membership.node_id})
+            living.locked = membership
+            return
+        await asyncio.to_thread(living.places.vault.open)
     if living.places.certificates.open() is None:
         raise SystemFailureError(
             "this node's certificate is gone; without it no other node believes it"
         )
-    if membership.is_promoted:
-        living.go_on(await promoted(living, membership))
-        return
     if not membership.member_id:
         await asyncio.to_thread(living.places.forget_log)  # a crash may have kept it from going
-    living.go_on(await living.start(membership, ReplicatedLog.start))
+    living.go_on(await resumed(living, membership))

@@ -139,6 +139,7 @@ async def as_worker(living: Living, before: Membership) -> Running:
         SystemFailureError: the disk refuses.
     """
     membership = replace(before, member_id="", is_joining=False, is_promoted=False)
+    await asyncio.to_thread(living.places.vault.release)
     living.places.membership.write(membership)
     await asyncio.to_thread(living.places.forget_log)
     return await living.start(membership, ReplicatedLog.start)
@@ -167,6 +168,17 @@ async def _become_manager(living: Living, life: Life) -> None:
             living.go_on(await living.start(before, ReplicatedLog.start))
             return
         living.go_on(await promoted(living, membership))
+
+
+async def resumed(living: Living, membership: Membership) -> Running:
+    """Begins to live what was remembered.
+
+    Raises:
+        SystemFailureError: the disk refuses, the log is damaged, or the address is taken.
+    """
+    if membership.is_promoted:
+        return await promoted(living, membership)
+    return await living.start(membership, ReplicatedLog.start)
 
 
 async def promoted(living: Living, membership: Membership) -> Running:

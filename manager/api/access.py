@@ -2,6 +2,7 @@
 
 from common.errors import NotInSwarmError
 from manager.api.ports import LocalState, RunningManager, SwarmNode
+from manager.raft.key_file import LOCKED
 from manager.store.state import State
 
 _NOT_A_MANAGER = "This node is not a swarm manager. "
@@ -13,8 +14,7 @@ _NO_MANAGER = {
     LocalState.ACTIVE: _NOT_A_MANAGER
     + "Worker nodes can't be used to view or modify cluster state. "
     "Please run this command on a manager node or promote the current node to a manager.",
-    LocalState.LOCKED: "Swarm is encrypted and needs to be unlocked before it can be used. "
-    'Please use "docker swarm unlock" to unlock it.',
+    LocalState.LOCKED: LOCKED,
 }
 
 

@@ -137,7 +137,7 @@ class SwarmNode(Protocol):
         ...
 
     def local_error(self) -> str:
-        """What is wrong, in the state ERROR; "" otherwise."""
+        """What is wrong, in the states ERROR and LOCKED; "" otherwise."""
         ...
 
     async def init(self, request: InitRequest) -> str:
@@ -173,6 +173,15 @@ class SwarmNode(Protocol):
             InvalidInputError: an address that this machine does not have, or several to choose from, or the saved state
                 cannot be read.
             UnavailableError: it is part of a swarm already.
+        """
+        ...
+
+    async def unlock(self, key: str) -> None:
+        """Goes on as the manager whose keys are locked (state LOCKED).
+
+        Raises:
+            ConflictError: they are not.
+            InvalidInputError: it is another key, or none; nothing was changed.
         """
         ...
 

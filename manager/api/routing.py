@@ -39,8 +39,7 @@ def routes(
         web.post("/swarm/init", swarm.init),
         web.post("/swarm/join", swarm.join),
         web.post("/swarm/leave", swarm.leave),
-        web.get("/swarm/unlockkey", not_implemented("locking managers")),
-        web.post("/swarm/unlock", not_implemented("locking managers")),
+        web.post("/swarm/unlock", swarm.unlock),
         web.post("/swarm/snapshot", snapshots.restore),
         # what does not exist yet
         web.post("/networks/create", not_implemented("creating networks")),
@@ -50,6 +49,7 @@ def routes(
             [
                 web.get("/swarm", swarm.inspect),
                 web.post("/swarm/update", swarm.update),
+                web.get("/swarm/unlockkey", swarm.unlock_key),
                 web.get("/swarm/snapshot", snapshots.save),
                 # nodes
                 web.get("/nodes", nodes.list),

@@ -6,15 +6,17 @@ from dataclasses import replace
 from aiohttp import web
 
 from common.engine_api.http import flag, integer, json_response, read_json
+from common.engine_json import parse
 from common.errors import (
+    ConflictError,
     NotFoundError,
-    NotImplementedHereError,
     NotInSwarmError,
     StaleVersionError,
     UnavailableError,
 )
 from common.model.cluster import Cluster, RootCa
 from common.model.node import ManagerStatus, Reachability
+from common.pki.lock import Lock
 from common.pki.tokens import new_token
 from manager.api.access import manager_of, state_of
 from manager.api.errors import out_of_sequence, swarm_exists
@@ -23,6 +25,7 @@ from manager.api.parse.cluster_spec import (
     parse_init_request,
     parse_join_request,
 )
+from manager.api.parse.raw import body_object, member
 from manager.api.ports import LocalState, SwarmNode
 from manager.api.render.cluster import render_swarm
 from manager.api.standing import has_leader
@@ -41,6 +44,10 @@ _LAST_MANAGER = (
 _LOST_CONSENSUS = (
     "The only way to restore a swarm that has lost consensus is to reinitialize it with "
     "`--force-new-cluster`. Use `--force` to suppress this message."
+)
+_NOT_LOCKED = "swarm is not locked"
+_LOCKED = (
+    "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message."
 )
 _ROTATIONS = {"worker": "rotateWorkerToken", "manager": "rotateManagerToken"}
 
@@ -61,6 +68,8 @@ class Swarm:
         if self._node.local_state() is not LocalState.INACTIVE:
             if not asked.force_new_cluster:
                 raise swarm_exists()
+            if self._node.local_state() is LocalState.LOCKED:
+                manager_of(self._node)  # says so
             if self._node.manager is None:
                 raise UnavailableError(_NOT_A_MANAGER)
         return json_response(await self._node.init(asked))
@@ -80,21 +89,36 @@ class Swarm:
             raise NotInSwarmError(NOT_IN_SWARM)
         if self._node.manager is not None and not force:
             raise UnavailableError(_why_a_manager_stays(self._node.manager.managers()))
+        if self._node.local_state() is LocalState.LOCKED and not force:
+            raise UnavailableError(_LOCKED)
         await self._node.leave(force=force)
         return web.Response()
+
+    async def unlock(self, request: web.Request) -> web.Response:
+        """``POST /swarm/unlock``."""
+        body = body_object(await read_json(request))
+        if self._node.local_state() is not LocalState.LOCKED:
+            manager_of(self._node)
+            raise ConflictError(_NOT_LOCKED)
+        await self._node.unlock(parse(str, member(body, "UnlockKey") or "", "UnlockKey"))
+        return web.Response()
+
+    async def unlock_key(self, _request: web.Request) -> web.Response:
+        """``GET /swarm/unlockkey``: "" where managers are not locked."""
+        return json_response({"UnlockKey": _cluster(state_of(self._node)).unlock_key})
 
     async def update(self, request: web.Request) -> web.Response:
         """``POST /swarm/update``."""
         store = manager_of(self._node).store
         version = integer(request, "version")
-        if flag(request, "rotateManagerUnlockKey"):
-            raise NotImplementedHereError("locking managers: not implemented")
         body = await read_json(request)
         cluster = _cluster(store.state)
         changed = replace(cluster, spec=parse_cluster_spec(body, cluster.spec))
         for role, name in _ROTATIONS.items():
             if flag(request, name):
                 changed = replace(changed, root_ca=_with_new_token(changed.root_ca, role))
+        rotates = flag(request, "rotateManagerUnlockKey")
+        changed = replace(changed, unlock_key=_unlock_key(changed, rotates=rotates))
         if version != cluster.version:
             raise out_of_sequence()
         try:
@@ -109,6 +133,13 @@ def _with_new_token(root_ca: RootCa, role: str) -> RootCa:
     if role == "worker":
         return replace(root_ca, worker_token=token)
     return replace(root_ca, manager_token=token)
+
+
+def _unlock_key(cluster: Cluster, *, rotates: bool) -> str:
+    """What its managers are to be locked with from now on."""
+    if not cluster.spec.encryption_config.auto_lock_managers:
+        return ""
+    return Lock.new().text if rotates or not cluster.unlock_key else cluster.unlock_key
 
 
 def _cluster(state: State) -> Cluster:

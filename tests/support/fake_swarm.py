@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from common.clock import Clock
 from common.engine_api.facts import EngineFacts
-from common.errors import NoLeaderError, UnavailableError
+from common.errors import InvalidInputError, NoLeaderError, UnavailableError
 from common.model.cluster import Cluster
 from common.model.node import (
     ManagerStatus,
@@ -29,6 +29,7 @@ from manager.store.store import Store
 
 NODE_ID = "n" * 25
 CLUSTER_ID = "c" * 25
+UNLOCK_KEY = "SWMKEY-1-" + "A" * 43
 FACTS = EngineFacts(
     id="engine",
     name="host",
@@ -121,6 +122,7 @@ class FakeNode:
         self.joined: list[JoinRequest] = []
         self.restored: list[tuple[InitRequest, SavedState, list[bytes]]] = []
         self.left: list[bool] = []
+        self.unlocked: list[str] = []
 
     def local_state(self) -> LocalState:
         return self.state
@@ -151,6 +153,12 @@ class FakeNode:
     async def restore(self, request: InitRequest, saved: SavedState) -> str:
         self.restored.append((request, saved, [*saved.parts()]))
         return await self.init(request)
+
+    async def unlock(self, key: str) -> None:
+        self.unlocked.append(key)
+        if key != UNLOCK_KEY:
+            raise InvalidInputError("swarm could not be unlocked: invalid key provided")
+        self.state, self.manager = LocalState.ACTIVE, FakeManager(self._store)
 
     async def leave(self, *, force: bool) -> None:
         self.left.append(force)

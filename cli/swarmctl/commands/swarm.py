@@ -1,4 +1,4 @@
-"""swarmctl swarm: make, join, look at, save and leave a swarm."""
+"""swarmctl swarm: make, join, look at, change, lock, save and leave a swarm."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ from cli.swarmctl.command_line import Group, not_yet
 from cli.swarmctl.filters import format_option
 from cli.swarmctl.joining import ROLES, join_command, join_token, tell_new_swarm
 from cli.swarmctl.snapshots import command as snapshot
+from cli.swarmctl.swarm_update import command as swarm_update
 from cli.swarmctl.table import show_objects
+from cli.swarmctl.unlocking import tell_unlock_key, unlock, unlock_key
 
 
 @click.group(cls=Group)
@@ -53,7 +55,7 @@ def command() -> None:
     "--snapshot-interval", type=click.IntRange(min=0), help="log entries between snapshots"
 )
 @click.option("--max-snapshots", type=click.IntRange(min=0), help="older snapshots to keep")
-@click.option("--autolock", is_flag=True, help="encrypt the managers' logs with a key of yours")
+@click.option("--autolock", is_flag=True, help="lock managers: each needs a key to start")
 @click.option("--force-new-cluster", is_flag=True, help="start anew from this manager's state")
 def init(**given: Any) -> None:  # noqa: ANN401 - click passes the options by name
     """Make a swarm with this node as its first manager."""
@@ -72,6 +74,8 @@ def init(**given: Any) -> None:  # noqa: ANN401 - click passes the options by na
     client = current_client()
     node_id = client.post("/swarm/init", body)
     tell_new_swarm(client, "initialized", node_id)
+    if given["autolock"] and not given["force_new_cluster"]:
+        tell_unlock_key(client)
 
 
 command.commands["init"].params.append(not_yet("--external-ca", "external certificate authorities"))
@@ -168,3 +172,6 @@ def inspect(format_: str | None) -> None:
 
 
 command.add_command(snapshot)
+command.add_command(swarm_update)
+command.add_command(unlock)
+command.add_command(unlock_key)

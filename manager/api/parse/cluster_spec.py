@@ -2,12 +2,13 @@
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 from common.engine_json import parse, render
 from common.errors import InvalidInputError, NotImplementedHereError
-from common.model.cluster import DEFAULT_DATA_PATH_PORT, ClusterSpec
+from common.model.cluster import DEFAULT_DATA_PATH_PORT, ClusterSpec, EncryptionConfig
 from common.model.node import Availability
 from manager.api.parse.raw import body_object, member
 from manager.api.ports import InitRequest, JoinRequest
@@ -23,13 +24,12 @@ DEFAULT_LISTEN_ADDR = f"0.0.0.0:{DEFAULT_SWARM_PORT}"
 REMOTE_ADDRS_MAX = 64
 TOKEN_MAX_CHARACTERS = 256
 
-_ZERO_IS_MEANT = frozenset({"TaskHistoryRetentionLimit", "KeepOldSnapshots"})
+_ZERO_IS_MEANT = frozenset({"TaskHistoryRetentionLimit", "KeepOldSnapshots", "AutoLockManagers"})
 _LATER = {
     "external certificate authorities": ("CAConfig", "ExternalCAs"),
     "a signing certificate of one's own": ("CAConfig", "SigningCACert"),
     "a signing key of one's own": ("CAConfig", "SigningCAKey"),
     "rotating the root certificate": ("CAConfig", "ForceRotate"),
-    "locking managers": ("EncryptionConfig", "AutoLockManagers"),
 }
 
 
@@ -84,11 +84,9 @@ def parse_init_request(raw: Any) -> InitRequest:  # noqa: ANN401
         NotImplementedHereError: something of Docker's that we do not have.
     """
     body = body_object(raw)
-    if member(body, "AutoLockManagers"):
-        raise NotImplementedHereError("locking managers: not implemented")
     size = _integer(body, "SubnetSize") or DEFAULT_SUBNET_SIZE
     return InitRequest(
-        spec=parse_cluster_spec(member(body, "Spec") or {}, ClusterSpec()),
+        spec=_first_spec(body),
         listen_addr=_text(body, "ListenAddr") or DEFAULT_LISTEN_ADDR,
         advertise_addr=_text(body, "AdvertiseAddr"),
         data_path_addr=_text(body, "DataPathAddr"),
@@ -98,6 +96,13 @@ def parse_init_request(raw: Any) -> InitRequest:  # noqa: ANN401
         availability=_availability(_text(body, "Availability")),
         force_new_cluster=member(body, "ForceNewCluster") is True,
     )
+
+
+def _first_spec(body: Mapping[str, Any]) -> ClusterSpec:
+    spec = parse_cluster_spec(member(body, "Spec") or {}, ClusterSpec())
+    if member(body, "AutoLockManagers") is True:  # Docker's client says it in both places
+        return replace(spec, encryption_config=EncryptionConfig(auto_lock_managers=True))
+    return spec
 
 
 def parse_join_request(raw: Any) -> JoinRequest:  # noqa: ANN401

@@ -6,14 +6,19 @@ import pytest
 
 from common.model.cluster import ClusterSpec, OrchestrationConfig
 from common.model.node import Availability
+from common.pki.lock import Lock
 from common.pki.tokens import parse_token
 from manager.api.ports import JoinRequest, LocalState
 from tests.support.api_swarm import ApiSwarm
-from tests.support.fake_swarm import CLUSTER_ID, NODE_ID, standing
+from tests.support.fake_swarm import CLUSTER_ID, NODE_ID, UNLOCK_KEY, standing
 
 NOT_A_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect '
     "this node to swarm and try again."
+)
+LOCKED = (
+    "Swarm is encrypted and needs to be unlocked before it can be used. "
+    'Please use "docker swarm unlock" to unlock it.'
 )
 NEEDS_A_MANAGER = (
     ("GET", "/services"),
@@ -129,9 +134,72 @@ async def test_rotates_a_join_token(swarm: ApiSwarm, role: str) -> None:
     assert after["Spec"] == before["Spec"]
 
 
-async def test_rotates_no_unlock_key_yet(swarm: ApiSwarm) -> None:
-    path = "/swarm/update?version=1&rotateManagerUnlockKey=true"
-    assert (await swarm.call("POST", path, json={}))[0] == 501
+async def change(swarm: ApiSwarm, body: object, **flags: str) -> None:
+    version = (await swarm.get("/swarm"))["Version"]["Index"]
+    query = {"version": str(version), **flags}
+    assert await swarm.call("POST", "/swarm/update", params=query, json=body) == (200, "")
+
+
+async def unlock_key(swarm: ApiSwarm) -> str:
+    return str((await swarm.get("/swarm/unlockkey"))["UnlockKey"])
+
+
+async def test_locks_managers_with_a_key_that_it_makes_turns_over_and_forgets(
+    swarm: ApiSwarm,
+) -> None:
+    assert await unlock_key(swarm) == ""
+    await change(swarm, {}, rotateManagerUnlockKey="true")
+    assert await unlock_key(swarm) == "", "there is nothing to rotate"
+    await change(swarm, {"EncryptionConfig": {"AutoLockManagers": True}})
+    first = await unlock_key(swarm)
+    assert Lock.parse(first).text == first
+    await change(swarm, {"Labels": {"a": "b"}})
+    assert await unlock_key(swarm) == first
+    spec = (await swarm.get("/swarm"))["Spec"]
+    assert spec["EncryptionConfig"] == {"AutoLockManagers": True}
+    await change(swarm, spec, rotateManagerUnlockKey="true")
+    assert await unlock_key(swarm) not in ("", first)
+    await change(swarm, {"EncryptionConfig": {"AutoLockManagers": False}})
+    assert await unlock_key(swarm) == ""
+
+
+async def test_unlocks_a_locked_manager_with_its_key_alone(outside: ApiSwarm) -> None:
+    outside.node.state = LocalState.LOCKED
+    status, message = await outside.call("POST", "/swarm/unlock", json={"UnlockKey": "x"})
+    assert (status, message) == (400, "swarm could not be unlocked: invalid key provided")
+    assert outside.node.state is LocalState.LOCKED
+    assert (await outside.get("/info"))["Swarm"]["LocalNodeState"] == "locked"
+    answer = await outside.call("POST", "/swarm/unlock", json={"UnlockKey": UNLOCK_KEY})
+    assert answer == (200, "")
+    assert outside.node.unlocked == ["x", UNLOCK_KEY]
+    answer = await outside.call("POST", "/swarm/unlock", json={"UnlockKey": UNLOCK_KEY})
+    assert answer == (409, "swarm is not locked")
+
+
+async def test_unlocks_nothing_where_there_is_no_manager(outside: ApiSwarm) -> None:
+    status, message = await outside.call("POST", "/swarm/unlock", json={"UnlockKey": UNLOCK_KEY})
+    assert (status, message) == (503, NOT_A_MANAGER)
+    assert outside.node.unlocked == []
+
+
+async def test_a_locked_manager_leaves_only_by_force_and_makes_no_other_swarm(
+    outside: ApiSwarm,
+) -> None:
+    outside.node.state = LocalState.LOCKED
+    status, message = await outside.call("POST", "/swarm/leave")
+    assert (status, message[:43]) == (503, "Swarm is encrypted and locked. Please unloc")
+    for path, body in (("/swarm/init", {}), ("/swarm/join", JOIN)):
+        status, message = await outside.call("POST", path, json=body)
+        assert (status, message[:42]) == (503, "This node is already part of a swarm. Use ")
+    status, message = await outside.call("POST", "/swarm/init", json={"ForceNewCluster": True})
+    assert (status, message[:38]) == (503, "Swarm is encrypted and needs to be unl")
+    assert await outside.call("POST", "/swarm/leave?force=1") == (200, "")
+
+
+@pytest.mark.parametrize(("method", "path"), [*NEEDS_A_MANAGER, ("GET", "/swarm/unlockkey")])
+async def test_a_locked_manager_says_so(outside: ApiSwarm, method: str, path: str) -> None:
+    outside.node.state = LocalState.LOCKED
+    assert await outside.call(method, path) == (503, LOCKED)
 
 
 async def test_the_last_manager_leaves_only_by_force(swarm: ApiSwarm) -> None:
@@ -216,11 +284,7 @@ async def test_leaves_no_swarm_outside_of_one(outside: ApiSwarm) -> None:
     assert await outside.call("POST", "/swarm/leave?force=1") == expected
 
 
-NOT_YET = (
-    ("POST", "/networks/create"),
-    ("GET", "/swarm/unlockkey"),
-    ("POST", "/swarm/unlock"),
-)
+NOT_YET = (("POST", "/networks/create"),)
 
 
 @pytest.mark.parametrize(("method", "path"), NOT_YET)

@@ -55,7 +55,6 @@ INVALID = {
     "an election before the heartbeat": ({"Raft": {"ElectionTick": 1}}, "raft: ElectionTick"),
 }
 ABSENT = {
-    "locked managers": {"EncryptionConfig": {"AutoLockManagers": True}},
     "an external authority": {"CAConfig": {"ExternalCAs": [{"URL": "https://ca"}]}},
     "a new root": {"CAConfig": {"ForceRotate": 1}},
 }
@@ -72,6 +71,17 @@ def test_refuses_what_is_invalid(given: Json, expected: str) -> None:
 def test_says_what_is_not_there_yet(given: Json) -> None:
     with pytest.raises(NotImplementedHereError):
         parse_cluster_spec(given, CURRENT)
+
+
+def test_locks_managers_and_unlocks_them_when_it_is_said() -> None:
+    locked = parse_cluster_spec({"EncryptionConfig": {"AutoLockManagers": True}}, ClusterSpec())
+    assert locked.encryption_config.auto_lock_managers
+    nothings: tuple[Json, ...] = ({}, {"EncryptionConfig": {}})
+    for nothing in nothings:
+        assert parse_cluster_spec(nothing, locked) == locked
+    off = parse_cluster_spec({"EncryptionConfig": {"AutoLockManagers": False}}, locked)
+    assert off == ClusterSpec()
+    assert parse_init_request({"AutoLockManagers": True}).spec == locked
 
 
 def test_reads_a_request_that_says_nothing() -> None:
