@@ -12,6 +12,7 @@ MODULES: Mapping[str, str] = {
     "service": "integration.bench.service",
     "raft": "integration.bench.raft",
     "scheduler": "integration.bench.scheduler",
+    "dispatcher": "integration.bench.dispatcher",
 }
 """Modules with a function ``measure``, imported when they are to run."""
 

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_HIGHER_IS_BETTER = frozenset({"tasks/s", "requests/s", "changes/s", "writes/s"})
+_HIGHER_IS_BETTER = frozenset({"tasks/s", "requests/s", "changes/s", "writes/s", "reports/s"})
 _COLUMNS = ("bench", "name", "value", "unit", "n", "min", "max", "peer", "ratio")
 
 
