@@ -48,6 +48,8 @@ class Manager:
         self._clock, self._chance = clock, chance
         self._leadership = asyncio.Event()
         self._demotion = asyncio.Event()
+        self._members: tuple[Peer, ...] = ()
+        self._addresses: tuple[str, ...] = ()
         self.on_removed: Callable[[], None] = lambda: None
         """Called once this manager has learnt that it was taken out of the log for ever."""
         replica = Replica()
@@ -113,7 +115,10 @@ class Manager:
 
     def addresses(self) -> tuple[str, ...]:
         """``host:port`` of every manager, as far as this one knows."""
-        return tuple(peer.address for peer in self.status().members)
+        members = self.log.members
+        if members is not self._members:  # asked for at every heartbeat of every node
+            self._members, self._addresses = members, tuple(peer.address for peer in members)
+        return self._addresses
 
     def managers(self) -> Mapping[str, ManagerStatus]:
         """How each member of the raft stands, by node id, as this one sees it now."""

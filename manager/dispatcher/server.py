@@ -37,6 +37,8 @@ GRACE_PERIODS: Final = 3
 """Heartbeat periods of silence after which a node is down."""
 JITTER: Final = 0.1
 """Share of the period by which each heartbeat is moved at random, so that nodes do not beat together."""
+EXPIRE_SECONDS_MIN: Final = 0.1
+"""Between two looks at who is silent: the moments of thousands of nodes come one after the other."""
 ORPHAN_SECONDS: Final = 24 * 3600.0
 """How long after a node went down its tasks are given up."""
 WRITE_AGAIN_SECONDS: Final = 1.0
@@ -161,7 +163,7 @@ class Dispatcher:
             await self._lose_all(self._heartbeats.overdue(self._clock.monotonic()))
             next_at = self._heartbeats.next_at()
             wait = self._grace_seconds() if next_at is None else next_at - self._clock.monotonic()
-            await self._clock.sleep(max(0.0, min(wait, self._grace_seconds())))
+            await self._clock.sleep(max(EXPIRE_SECONDS_MIN, min(wait, self._grace_seconds())))
 
     async def _lose_all(self, node_ids: Sequence[str]) -> None:
         wishes: list[Wish] = []

@@ -254,6 +254,15 @@ class ReplicatedLog:
             return None
         return member.configuration.peer(member.leader)
 
+    @property
+    def members(self) -> tuple[Peer, ...]:
+        """Who takes part, as ``status`` says it; the same object until that changes.
+
+        Raises:
+            NotLeaderError: it is not running.
+        """
+        return self._running().participant.member.configuration.members
+
     def status(self) -> RaftStatus:
         """How things stand.
 
