@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random  # noqa: TID251 - only named as a type
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Never
 
 from common.apart import apart
@@ -11,6 +11,7 @@ from common.backoff import delays
 from common.clock import Clock
 from common.errors import NoLeaderError, SwarmdError, UnavailableError
 from common.model.node import ManagerStatus, Reachability
+from manager.ca.rotating import RootRotating
 from manager.control.registry import run_loops
 from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
@@ -66,7 +67,8 @@ class Manager:
             ),
         )
         self.store = Store(replica, self.log, clock, chance)
-        self.dispatcher = Dispatcher(self.store, clock, chance, self.addresses)
+        self.roots = RootRotating(self.store, clock, self.is_member, self._tell_nodes)
+        self.dispatcher = Dispatcher(self.store, clock, chance, self.addresses, self.roots.told)
         self.logs = LogBroker(self.store, self.dispatcher, clock, chance)
 
     def status(self) -> RaftStatus:
@@ -120,6 +122,10 @@ class Manager:
             self._members, self._addresses = members, tuple(peer.address for peer in members)
         return self._addresses
 
+    def is_member(self, node_id: str) -> bool:
+        """Whether a manager of that node is in the log, as far as this one knows."""
+        return node_id in self.log.nodes()
+
     def managers(self) -> Mapping[str, ManagerStatus]:
         """How each member of the raft stands, by node id, as this one sees it now."""
         return managers_of(self.status())
@@ -147,8 +153,12 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             group.create_task(run_loops(store, self._clock, self._chance))
             group.create_task(self.dispatcher.run(store))
+            group.create_task(self.roots.run(store))
             group.create_task(keep_members(store, self.log, self._clock))
         raise AssertionError("they run until they are cancelled")
+
+    def _tell_nodes(self, node_ids: Iterable[str]) -> None:
+        self.dispatcher.tell_nodes(node_ids)
 
     def _is_removed(self) -> None:
         self.on_removed()

@@ -27,6 +27,7 @@ from common.pki.identity import PeerIdentity
 from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
+from manager.ca.removal import is_removed
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
 from manager.node import Manager
 from manager.raft.peers import MEMBER_ID_DIGITS, Peer
@@ -74,8 +75,9 @@ class ManagerRoutes:
         ]
 
     def vouch(self, peer: PeerIdentity, access: Access) -> None:
-        """Refuses, where managers ask, a node that is a worker by now, though its certificate is still a manager's.
+        """Refuses, where managers ask, a node that was removed or is a worker by now, whatever its certificate says.
 
+        What any node may ask for tells a removed one so by itself, and for good: else it would ask again and again.
         A node that is not in the list may be one that this manager has not heard of yet. One whose member was removed
         is told so by the route, where it says which member it is: never by what this manager, which may be behind,
         thinks of the node.
@@ -83,8 +85,12 @@ class ManagerRoutes:
         Raises:
             ForbiddenError: it is none.
         """
-        node = self._manager.store.state.nodes.get(peer.node_id)
-        if access is not Access.MANAGER or node is None or node.spec.role is Role.MANAGER:
+        if access is not Access.MANAGER:
+            return
+        state = self._manager.store.state
+        node = state.nodes.get(peer.node_id)
+        is_gone = is_removed(state.cluster(), peer.node_id)
+        if not is_gone and (node is None or node.spec.role is Role.MANAGER):
             return
         status = self._manager.status()
         if peer.node_id not in status.nodes | status.removed_nodes:

@@ -191,7 +191,7 @@ class Life:
         membership = self.membership
         asked = ManagerRoutes(manager, group.create_task, self._around.clock)
         routes = [
-            *CaServer(manager.store, self._around.clock).routes(),
+            *CaServer(manager.store, self._around.clock, manager.is_member).routes(),
             *asked.routes(),
             self._links.route(),
         ]

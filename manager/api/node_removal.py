@@ -5,10 +5,12 @@ from typing import Final
 
 from common.disconnect import STOP_AFTER_LABEL, is_leased
 from common.errors import InvalidInputError, StaleVersionError
+from common.model.cluster import Cluster
 from common.model.node import Node, NodeState
 from common.model.task import Task, TaskState, TaskStatus
 from manager.api.errors import out_of_sequence
-from manager.store.changes import Change, Delete, ObserveTask
+from manager.ca.removal import with_removed_node
+from manager.store.changes import Change, Delete, ObserveTask, Update
 from manager.store.state import State
 from manager.store.store import MAX_CHANGES_PER_ENTRY, Store
 
@@ -33,7 +35,7 @@ async def remove_node(
         tasks = store.state.tasks_of_node(node.id)
         if not force:
             check_may_go(node, tasks)
-        entries = removal(node, tasks, now)
+        entries = removal(store.state.cluster(), node, tasks, now)
         try:
             for entry in entries:
                 await store.propose(entry)
@@ -44,15 +46,20 @@ async def remove_node(
             return
 
 
-def removal(node: Node, tasks: Iterable[Task], now: float) -> list[list[Change]]:
-    """The entries that remove a node. Pure."""
+def removal(
+    cluster: Cluster | None, node: Node, tasks: Iterable[Task], now: float
+) -> list[list[Change]]:
+    """The entries that remove a node; its certificate is refused from then on. Pure."""
     changes: list[Change] = [_given_up(task, now) for task in tasks if _may_run(task)]
     last = max(0, len(changes) - TASKS_WITH_NODE_MAX)
     before = [
         changes[start : min(start + TASKS_WITH_NODE_MAX, last)]
         for start in range(0, last, TASKS_WITH_NODE_MAX)
     ]
-    return [*before, [*changes[last:], Delete(table="node", id=node.id, basis=node.version)]]
+    gone: list[Change] = [Delete(table="node", id=node.id, basis=node.version)]
+    if cluster is not None:
+        gone.append(Update(object=with_removed_node(cluster, node.id, now)))
+    return [*before, [*changes[last:], *gone]]
 
 
 def check_may_go(node: Node, tasks: Iterable[Task]) -> None:

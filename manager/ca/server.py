@@ -1,8 +1,9 @@
-"""What anyone may ask of a manager before it is a node: the cluster's root, and a certificate for a join token."""
+"""Certificates: the cluster's root and a first certificate for whoever has a join token, another one for a node."""
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aiohttp import web
@@ -29,6 +30,9 @@ from common.pki.identity import PeerIdentity
 from common.pki.tokens import TOKEN_CHARACTERS_MAX
 from manager.ca.admission import NOT_LET_IN, node_id_for, role_of_token
 from manager.ca.pace import Pace
+from manager.ca.removal import is_removed
+from manager.ca.renewals import RENEW, Renewals
+from manager.ca.roots import issuing_root
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
 from manager.store.changes import Create
 from manager.store.store import Store
@@ -67,8 +71,12 @@ class Issued:
 class CaServer:
     """The certificate authority as other machines see it. Any manager answers; the node is made through the store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, is_member: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """``is_member``: whether a manager runs on that node, as far as is known here."""
         self._store, self._clock = store, clock
+        self._renewals = Renewals(store, clock, is_member)
         self._pace = Pace()
         self._issuing = 0
 
@@ -81,6 +89,9 @@ class CaServer:
                 path="/ca/certificate",
                 access=Access.ANYONE,
                 handler=self._certificate,
+            ),
+            ClusterRoute(
+                method="POST", path=RENEW, access=Access.NODE, handler=self._renewals.serve
             ),
         ]
 
@@ -130,6 +141,7 @@ class CaServer:
         node_id = node_id_for(cluster.id, public_key)
         await self._have_node(node_id, role, asked)
         subject = PeerIdentity(node_id=node_id, role=role, cluster_id=cluster.id)
+        cluster = self._cluster()  # another root may sign by now
         certificate = await asyncio.to_thread(
             _sign, cluster, asked.request.encode(), subject, self._clock.now()
         )
@@ -150,6 +162,10 @@ class CaServer:
         await self._store.up_to_date()
         if role_of_token(asked.token, self._cluster().root_ca) is not role:
             raise ForbiddenError(NOT_LET_IN)  # the token was replaced, which was not known here
+        if is_removed(self._cluster(), node_id):
+            raise ForbiddenError(
+                f"node {node_id} was removed from this swarm", hint="join with a new key"
+            )
         if node_id not in self._store.state.nodes:
             try:
                 await self._store.propose([Create(object=_new_node(node_id, role, asked))])
@@ -174,7 +190,8 @@ def _new_node(node_id: str, role: Role, asked: CertificateRequest) -> Node:
     return Node(
         id=node_id,
         spec=NodeSpec(role=role, availability=asked.availability),
-        description=asked.description,
+        # Whom it trusts it cannot say before it has a certificate: a change of the root waits until it does.
+        description=replace(asked.description, tls_info=None),
         status=NodeStatus(state=NodeState.UNKNOWN, addr=asked.address[:ADDRESS_CHARACTERS_MAX]),
     )
 
@@ -186,8 +203,7 @@ def _requested_key(request: bytes) -> bytes:
 
 
 def _sign(cluster: Cluster, request: bytes, subject: PeerIdentity, now: float) -> bytes:
-    from common.pki.authority import Root, sign  # noqa: PLC0415 - slow to load
+    from common.pki.authority import sign  # noqa: PLC0415 - slow to load
 
-    root = Root(certificate=cluster.root_ca.certificate, key=cluster.root_ca.key)
     lifetime = cluster.spec.ca_config.node_cert_expiry_seconds
-    return sign(root, request, subject, now, lifetime)
+    return sign(issuing_root(cluster.root_ca), request, subject, now, lifetime)

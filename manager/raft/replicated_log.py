@@ -285,11 +285,19 @@ class ReplicatedLog:
             snapshot=participant.snapshots.position.index,
             removed=settled.removed,
             is_member=settled.peer(self._around.me.member_id) is not None,
-            nodes=frozenset(
-                peer.node_id for peer in (*settled.members, *member.configuration.members)
-            ),
+            nodes=self.nodes(),
             removed_nodes=settled.removed_nodes,
         )
+
+    def nodes(self) -> frozenset[str]:
+        """``RaftStatus.nodes`` alone, for who asks often.
+
+        Raises:
+            NotLeaderError: it is not running.
+        """
+        member = self._running().participant.member
+        settled = member.configurations.at(member.commit)
+        return frozenset(peer.node_id for peer in (*settled.members, *member.configuration.members))
 
     def _reachable(self, participant: Participant) -> frozenset[str]:
         if participant.member.leads:

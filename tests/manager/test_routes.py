@@ -9,8 +9,10 @@ from typing import Any, cast
 import pytest
 
 from common.errors import ForbiddenError
+from common.model.cluster import Cluster
 from common.model.node import Node, NodeSpec, Role
 from common.protocol.channel import Channel, ChannelClosedError, local_channel
+from manager.ca.removal import with_removed_node
 from manager.listener import Access, Caller
 from manager.raft.peers import Peer, RaftStatus
 from manager.routes import ManagerRoutes
@@ -60,6 +62,14 @@ async def test_a_worker_is_no_manager_though_its_certificate_says_so(manager: Fa
 async def test_a_manager_or_one_that_is_not_known_yet_is_heard(manager: FakeManager) -> None:
     vouch(manager, "node-m")
     vouch(manager, "node-x")
+
+
+async def test_one_whose_node_was_removed_is_none(manager: FakeManager) -> None:
+    vouch(manager, "node-x")
+    removed = with_removed_node(Cluster(id="c"), "node-x", 0.0)
+    await manager.store.propose([Create(object=removed)])
+    with pytest.raises(ForbiddenError):
+        vouch(manager, "node-x")
 
 
 async def test_one_that_is_to_be_a_worker_is_heard_while_its_vote_counts(

@@ -187,6 +187,9 @@ async def test_removes_a_node_that_is_down_or_by_force(swarm: ApiSwarm) -> None:
     assert await swarm.call("DELETE", f"/nodes/{WORKER.id}?force=1") == (200, "")
     assert await swarm.call("DELETE", f"/nodes/{down.id}") == (200, "")
     assert list(swarm.store.state.nodes) == [NODE_ID]
+    cluster = swarm.store.state.cluster()
+    assert cluster is not None
+    assert set(cluster.removed_nodes) == {WORKER.id, down.id}, "their certificates are refused"
 
 
 async def test_keeps_a_manager(swarm: ApiSwarm) -> None:
