@@ -45,6 +45,7 @@ from integration.bench.told import obey
 from manager.listener import ClusterListener
 from manager.node import Manager
 from manager.raft.peers import RaftStatus
+from manager.raft.storage import Storage
 from manager.raft.tls_links import TlsLinks
 from manager.routes import ManagerRoutes
 from manager.store.changes import Change, Create, Update
@@ -66,7 +67,11 @@ class Leader:
         self._identity = identity(directory, peer(number).node_id, Role.MANAGER)
         self._links: TlsLinks
         self.manager = Manager(
-            directory / f"raft{number}", peer(number), self._new_links, self._clock, self._chance
+            Storage.at(directory / f"raft{number}"),
+            peer(number),
+            self._new_links,
+            self._clock,
+            self._chance,
         )
 
     def _new_links(self, status: Callable[[], RaftStatus]) -> TlsLinks:
@@ -86,7 +91,7 @@ class Leader:
         """Takes part until it has been told everything."""
         own = self._identity
         async with asyncio.TaskGroup() as group:
-            asked = ManagerRoutes(self.manager, group.create_task)
+            asked = ManagerRoutes(self.manager, group.create_task, self._clock)
             routes = [*asked.routes(), self._links.route()]
             context = server_context(own.root, own.certificate, own.key)
             address = peer(self._number).address
