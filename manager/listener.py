@@ -62,6 +62,8 @@ STRANGERS_MAX: Final = 256
 """Connections without a certificate at once, so that they cannot take the places of nodes."""
 STRANGERS_PER_ADDRESS_MAX: Final = 32
 CONNECTIONS_PER_NODE_MAX: Final = 32
+CONNECTIONS_PER_MANAGER_MAX: Final = 1100
+"""Of a node with a manager's certificate: it passes on up to ``manager.relay.RELAYS_MAX`` sessions of others."""
 HOLDERS_MIN: Final = 1024
 """Holders of connections remembered before those are looked for that hold none any more."""
 
@@ -303,7 +305,9 @@ class _Places:
         if not isinstance(connection, RequestHandler):
             return False
         if peer is not None:
-            return self._take(f"node {peer.node_id}", CONNECTIONS_PER_NODE_MAX, connection)
+            is_manager = peer.role is Role.MANAGER
+            most = CONNECTIONS_PER_MANAGER_MAX if is_manager else CONNECTIONS_PER_NODE_MAX
+            return self._take(f"node {peer.node_id}", most, connection)
         _forget_ended(self._strangers)
         address = transport.get_extra_info("peername")
         holder = f"host {address[0]}" if address else "host"

@@ -126,6 +126,11 @@ class Manager:
         """Whether a manager of that node is in the log, as far as this one knows."""
         return node_id in self.log.nodes()
 
+    def other_addresses(self) -> tuple[str, ...]:
+        """``host:port`` of the other managers, as far as this one knows."""
+        status = self.status()
+        return tuple(peer.address for peer in status.members if peer != status.me)
+
     def managers(self) -> Mapping[str, ManagerStatus]:
         """How each member of the raft stands, by node id, as this one sees it now."""
         return managers_of(self.status())

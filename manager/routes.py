@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import re
 from collections.abc import Callable, Coroutine
@@ -28,18 +29,19 @@ from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
 from manager.ca.removal import is_removed
+from manager.expiry import close_when_expired
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
 from manager.node import Manager
 from manager.raft.peers import MEMBER_ID_DIGITS, Peer
+from manager.relay import FOR, FROM, PASS_ON, DialManager, Relay
 from manager.store.changes import Delete
 
 DISPATCH: Final = "/dispatch"
 JOIN: Final = "/raft/join"
 LEAVE: Final = "/raft/leave"
-LOOK_SECONDS: Final = 600.0
-"""How often it is looked whether the certificate of a session has run out: the machine's clock may jump."""
 MISDIRECTED: Final = 421
 """The status of an answer that names the manager which leads."""
+_NODE_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
 _MEMBER_ID: Final = re.compile(f"[0-9a-f]{{{MEMBER_ID_DIGITS}}}")
 
 log = logging.getLogger("swarmd.cluster")
@@ -62,9 +64,11 @@ class ManagerRoutes:
         manager: Manager,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         clock: Clock,
+        dial: DialManager,
     ) -> None:
         """``spawn`` has sessions go on when aiohttp takes a connection's end for that of its handler."""
         self._manager, self._spawn, self._clock = manager, spawn, clock
+        self._relay = Relay(dial, clock)
 
     def routes(self) -> list[ClusterRoute]:
         """What the cluster listener is to serve."""
@@ -100,30 +104,38 @@ class ManagerRoutes:
 
     async def _dispatch(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         if not self._manager.leads:
-            return self._misdirected()
+            if PASS_ON not in request.headers:
+                return self._misdirected()
+            leader = self._manager.leader().address
+            return await self._relay.pass_on(request, caller, leader, DISPATCH)
+        node_id, address = self._whose_session(request, caller)
         stream = accept(request, PROTOCOL, MANAGER_END)
-        self._spawn(self._serve_agent(manager_end(stream), caller))
+        self._spawn(self._serve_agent(manager_end(stream), caller, node_id, address))
         return await serve(stream)
 
-    async def _serve_agent(self, channel: Channel, caller: Caller) -> None:
-        node_id = caller.identity.node_id
+    def _whose_session(self, request: web.Request, caller: Caller) -> tuple[str, str]:
+        """The node that a session is for, and the address it comes from: as a manager says that passes it on."""
+        node_id = request.headers.get(FOR)
+        if node_id is None:
+            return caller.identity.node_id, caller.address
+        if caller.identity.role is not Role.MANAGER:
+            raise ForbiddenError("only managers may pass sessions on")
+        self.vouch(caller.identity, Access.MANAGER)
+        if not _NODE_ID.fullmatch(node_id):
+            raise InvalidInputError("a session is passed on for no node")
+        return node_id, _ip_address(request.headers.get(FROM, ""))
+
+    async def _serve_agent(
+        self, channel: Channel, caller: Caller, node_id: str, address: str
+    ) -> None:
         async with asyncio.TaskGroup() as group:
-            expiring = group.create_task(self._end_when_expired(channel, caller))
+            expiring = group.create_task(close_when_expired(channel.close, caller, self._clock))
             try:
-                await self._manager.dispatcher.serve(channel, caller.address, node_id)
+                await self._manager.dispatcher.serve(channel, address, node_id)
             except SwarmdError as error:
                 log.info("a session has ended", extra={"node": node_id, "reason": error})
             finally:
                 expiring.cancel()
-
-    async def _end_when_expired(self, channel: Channel, caller: Caller) -> None:
-        """Closes a channel that was opened with a certificate which has run out since; a new one opens another."""
-        while (left := caller.expires_at - self._clock.now()) > 0:
-            await self._clock.sleep(min(left, LOOK_SECONDS))
-        log.info(
-            "the certificate of a session has run out", extra={"node": caller.identity.node_id}
-        )
-        channel.close()
 
     # ------------------------------------------------------------------------------------ managers
 
@@ -183,6 +195,13 @@ class ManagerRoutes:
             {"message": f"the manager at {leader.address} leads", "leader": leader.address},
             status=MISDIRECTED,
         )
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text)) if text else ""
+    except ValueError:
+        raise InvalidInputError("a session is passed on from no address") from None
 
 
 async def _member_request(request: web.Request) -> MemberRequest:

@@ -1,9 +1,17 @@
-"""The way of this node's agent to the leader: within the process, or over the network."""
+"""The way of this node's agent to the leader: within the process, over the network, or through another manager.
 
+A manager that does not lead names the one that does. Where that one cannot be dialled from here, the manager that was
+reached passes the session on (``manager/relay.py``).
+"""
+
+import asyncio
 import random  # noqa: TID251 - only named as a type
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
 
+from cli.swarmd.asking import MISDIRECTED, leader_in
+from common.clock import Clock
 from common.errors import SwarmdError, UnavailableError
 from common.protocol.channel import Channel
 from common.protocol.messages import (
@@ -13,10 +21,17 @@ from common.protocol.messages import (
     SessionOpened,
     SessionRefused,
 )
+from common.protocol.upgrade import UpgradeRefusedError
 from manager.raft.peers import Peer
+from manager.relay import PASS_ON
 
-Dial = Callable[[str], Awaitable[Channel]]
-"""Opens a channel to the dispatcher of the manager at ``host:port``."""
+Dial = Callable[[str, Mapping[str, str]], Awaitable[Channel]]
+"""Opens a channel to the dispatcher of the manager at ``host:port``; the request bears these headers."""
+Way = Callable[[], Awaitable[Channel]]
+
+NEXT_WAY_SECONDS: Final = 0.5
+"""How long one way to a manager is tried alone before the next one is tried beside it (at least half of it)."""
+PASSED_ON: Final = {PASS_ON: "1"}
 
 
 class KnownLeader(Protocol):
@@ -33,6 +48,10 @@ class KnownLeader(Protocol):
         Raises:
             NoLeaderError: it knows of none.
         """
+        ...
+
+    def other_addresses(self) -> tuple[str, ...]:
+        """``host:port`` of the other managers, as far as it knows."""
         ...
 
 
@@ -79,28 +98,120 @@ class Overheard:
         self._channel.close()
 
 
-async def by_log(manager: KnownLeader, local: Callable[[], Channel], dial: Dial) -> Channel:
-    """A channel for the agent of a manager's node: its own manager when that leads, else the leader's.
+class Line:
+    """Opens channels to the manager that leads, by whatever way there is."""
 
-    Raises:
-        UnavailableError: nobody leads, or the leader cannot be reached.
-        OSError: the leader cannot be reached.
-    """
-    if manager.leads:
-        return local()
-    return await dial(manager.leader().address)
+    def __init__(self, dial: Dial, clock: Clock, chance: random.Random) -> None:
+        self._dial, self._clock, self._chance = dial, clock, chance
 
+    async def by_log(self, manager: KnownLeader, local: Callable[[], Channel]) -> Channel:
+        """A channel for the agent of a manager's node: its own manager when that leads, else the leader's.
 
-async def by_trying(managers: Sequence[str], dial: Dial, chance: random.Random) -> Channel:
-    """A channel for the agent of a worker: to any of the managers it knows, in random order.
+        Raises:
+            UnavailableError: nobody leads, or the leader cannot be reached by any way.
+            OSError: the same.
+        """
+        if manager.leads:
+            return local()
+        leader = manager.leader().address
+        others = [address for address in manager.other_addresses() if address != leader]
+        ways = [partial(self._dial, leader, {})]
+        ways += [partial(self._dial, address, PASSED_ON) for address in self._shuffled(others)]
+        return await self._first(ways)
 
-    Raises:
-        UnavailableError: none of them can be reached, or none leads.
-    """
-    reason: Exception = UnavailableError("no manager of the swarm is known")
-    for address in chance.sample(managers, len(managers)):
+    async def by_trying(self, managers: Sequence[str]) -> Channel:
+        """A channel for the agent of a worker: by any of the managers it knows, in random order.
+
+        Raises:
+            UnavailableError: none of them can be reached, or none leads.
+            OSError: the same.
+        """
+        if not managers:
+            raise UnavailableError("no manager of the swarm is known")
+        return await self._first(
+            [partial(self._by_way_of, address) for address in self._shuffled(managers)]
+        )
+
+    async def _by_way_of(self, address: str) -> Channel:
+        """To this manager, to the one that it says leads, or to that one through this one."""
         try:
-            return await dial(address)
+            return await self._dial(address, {})
+        except UpgradeRefusedError as error:
+            leader = leader_in(error.message) if error.status == MISDIRECTED else ""
+            if not leader:
+                raise
+        return await self._first(
+            [partial(self._dial, leader, {}), partial(self._dial, address, PASSED_ON)]
+        )
+
+    def _shuffled(self, addresses: Sequence[str]) -> list[str]:
+        return self._chance.sample(addresses, len(addresses))
+
+    async def _first(self, ways: Sequence[Way]) -> Channel:
+        """The channel that comes first. The next way is begun when the one before has failed or takes its time."""
+        race = _Race()
+        try:
+            async with asyncio.TaskGroup() as group:
+                runners = []
+                for way in ways:
+                    runners.append(group.create_task(race.run(way)))
+                    await self._for_a_while(runners[-1], race.is_won)
+                    if race.is_won.is_set():
+                        break
+                while not race.is_won.is_set() and any(not runner.done() for runner in runners):
+                    await asyncio.wait(
+                        [runner for runner in runners if not runner.done()],
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                for runner in runners:
+                    runner.cancel()
+        except BaseException:
+            race.close()
+            raise
+        return race.result()
+
+    async def _for_a_while(self, runner: asyncio.Task[None], is_won: asyncio.Event) -> None:
+        """Until this runner is done, another one has won, or it is time for one more."""
+        seconds = self._chance.uniform(NEXT_WAY_SECONDS / 2, NEXT_WAY_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            pause = group.create_task(self._clock.sleep(seconds))
+            won = group.create_task(_until(is_won))
+            await asyncio.wait((runner, pause, won), return_when=asyncio.FIRST_COMPLETED)
+            pause.cancel()
+            won.cancel()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+class _Race:
+    """Several attempts at one channel: the first to come is kept, any further one is closed."""
+
+    def __init__(self) -> None:
+        self.is_won = asyncio.Event()
+        self._channel: Channel | None = None
+        self._errors: list[Exception] = []
+
+    async def run(self, way: Way) -> None:
+        try:
+            channel = await way()
         except (SwarmdError, OSError) as error:
-            reason = error
-    raise UnavailableError(str(reason)) from reason
+            self._errors.append(error)
+            return
+        if self._channel is not None:
+            channel.close()
+            return
+        self._channel = channel
+        self.is_won.set()
+
+    def close(self) -> None:
+        """Nobody wants the channel any more."""
+        if self._channel is not None:
+            self._channel.close()
+
+    def result(self) -> Channel:
+        """The channel; raises what the first attempt failed with where there is none."""
+        if self._channel is None:
+            raise self._errors[0]
+        return self._channel

@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from cli.swarmd.addresses import with_port
-from cli.swarmd.agent_line import Overheard, by_log, by_trying
-from cli.swarmd.asking import MISDIRECTED, leader_in
+from cli.swarmd.agent_line import Line, Overheard
 from cli.swarmd.autolock import keep_locked
 from cli.swarmd.joining import of_any
 from cli.swarmd.membership import Membership
@@ -24,8 +23,9 @@ from common.model.node import Role
 from common.pki.identity import PeerIdentity
 from common.pki.tls import Tls
 from common.protocol.channel import Channel, local_channel
+from common.protocol.stream import FramedStream, StreamBounds
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
-from common.protocol.upgrade import Door, UpgradeRefusedError, dial
+from common.protocol.upgrade import Door, dial
 from manager.api import tell_swarm_events
 from manager.ca.server import CaServer
 from manager.listener import ClusterListener
@@ -69,6 +69,7 @@ class Life:
         self.membership = membership
         self._around, self._places = around, places
         self.tls = Tls(places.certificates)
+        self._line = Line(self._dial_dispatcher, around.clock, around.chance)
         self.renewing = Renewing(
             self.tls,
             self._ask_for_certificate,
@@ -175,7 +176,7 @@ class Life:
         async def connect() -> Channel:
             if self.membership.is_promoted:  # its log knows of no leader yet; the agent goes on
                 return await self._connect_worker()
-            self._channel = await by_log(manager, local, self._dial_dispatcher)
+            self._channel = await self._line.by_log(manager, local)
             return self._channel
 
         try:
@@ -189,7 +190,7 @@ class Life:
 
     def _listener(self, manager: Manager, group: asyncio.TaskGroup) -> ClusterListener:
         membership = self.membership
-        asked = ManagerRoutes(manager, group.create_task, self._around.clock)
+        asked = ManagerRoutes(manager, group.create_task, self._around.clock, self._dial_manager)
         routes = [
             *CaServer(manager.store, self._around.clock, manager.is_member).routes(),
             *asked.routes(),
@@ -212,24 +213,16 @@ class Life:
         return self._links
 
     async def _connect_worker(self) -> Channel:
-        managers = self.membership.managers
-        self._channel = await by_trying(managers, self._dial_leader, self._around.chance)
+        self._channel = await self._line.by_trying(self.membership.managers)
         return self._channel
 
-    async def _dial_leader(self, address: str) -> Channel:
-        """A channel to this manager, or to the one that it says leads."""
-        try:
-            return await self._dial_dispatcher(address)
-        except UpgradeRefusedError as error:
-            leader = leader_in(error.message) if error.status == MISDIRECTED else ""
-            if not leader:
-                raise
-        return await self._dial_dispatcher(leader)
-
-    async def _dial_dispatcher(self, address: str) -> Channel:
-        door = Door(address=address, path=DISPATCH, protocol=PROTOCOL)
-        stream = await dial(door, self.tls.client(), AGENT_END, self._check_manager)
+    async def _dial_dispatcher(self, address: str, headers: Mapping[str, str]) -> Channel:
+        door = Door(address=address, path=DISPATCH, protocol=PROTOCOL, headers=headers)
+        stream = await self._dial_manager(door, AGENT_END)
         return Overheard(agent_end(stream), self._note_managers, self._part, self.renewing.hear)
+
+    async def _dial_manager(self, door: Door, bounds: StreamBounds) -> FramedStream:
+        return await dial(door, self.tls.client(), bounds, self._check_manager)
 
     def _note_managers(self, managers: tuple[str, ...]) -> None:
         """Remembers where the managers are, for when the one that leads is gone."""

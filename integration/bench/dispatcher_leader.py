@@ -32,6 +32,8 @@ from common.model.policies import FailureAction, UpdateConfig
 from common.model.service import Replicated, Service, ServiceSpec
 from common.model.task import ContainerStatus, Task, TaskSpec, TaskState, TaskStatus
 from common.pki.contexts import client_context, server_context
+from common.protocol.stream import FramedStream, StreamBounds
+from common.protocol.upgrade import Door, dial
 from integration.bench.dispatcher_cluster import (
     CLUSTER_ID,
     agent_address,
@@ -87,11 +89,16 @@ class Leader:
         )
         return self._links
 
+    async def _dial_manager(self, door: Door, bounds: StreamBounds) -> FramedStream:
+        own = self._identity
+        context = client_context(own.root, own.certificate, own.key)
+        return await dial(door, context, bounds, lambda _: None)
+
     async def run(self, *, is_first: bool) -> None:
         """Takes part until it has been told everything."""
         own = self._identity
         async with asyncio.TaskGroup() as group:
-            asked = ManagerRoutes(self.manager, group.create_task, self._clock)
+            asked = ManagerRoutes(self.manager, group.create_task, self._clock, self._dial_manager)
             routes = [*asked.routes(), self._links.route()]
             context = server_context(own.root, own.certificate, own.key)
             address = peer(self._number).address

@@ -49,7 +49,7 @@ async def manager() -> FakeManager:
 
 
 def vouch(manager: FakeManager, node: str) -> None:
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock(), cast("Any", None))
     routes.vouch(identity(node), Access.MANAGER)
 
 
@@ -101,11 +101,11 @@ class FakeDispatcher:
 async def test_a_session_ends_when_the_certificate_that_it_was_opened_with_has_run_out() -> None:
     clock = FakeClock()
     manager = SimpleNamespace(dispatcher=FakeDispatcher())
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock)
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock, cast("Any", None))
     ours, theirs = local_channel()
     caller = Caller(peer=identity("node-w", Role.WORKER), address="", expires_at=clock.now() + 5000)
     async with asyncio.TaskGroup() as group:
-        serving = group.create_task(routes._serve_agent(theirs, caller))
+        serving = group.create_task(routes._serve_agent(theirs, caller, "node-w", ""))
         await clock.advance(4999)
         assert not serving.done()
         await clock.advance(1)
