@@ -43,6 +43,10 @@ class FakeClock:
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
+    def skip(self, seconds: float) -> None:
+        """Time passes while nothing of this process runs: who should have woken meanwhile does so too late."""
+        self._now += seconds
+
     async def advance(self, seconds: float) -> None:
         """Lets time pass, waking each sleeper at its moment and letting its consequences settle."""
         await settle()

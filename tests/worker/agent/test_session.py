@@ -1,6 +1,7 @@
 """An agent's session, with a test in the manager's place."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +12,7 @@ import pytest
 
 from common.bell import Bell
 from common.errors import UnavailableError
+from common.model.cluster import DEFAULT_HEARTBEAT_SECONDS
 from common.model.node import NodeDescription
 from common.model.task import Task, TaskState, TaskStatus
 from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
@@ -68,7 +70,7 @@ class User:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 1) -> None:
         self.clock, self.user, self.reporter = FakeClock(), User(), Reporter()
         self.containers = FakeContainers()
         self.lease = Lease(Path("last-answer"), FakeBootClock(self.clock))
@@ -86,7 +88,7 @@ class World:
             reporter=self.reporter,
             lease=self.lease,
             clock=self.clock,
-            chance=random.Random(1),
+            chance=random.Random(seed),
         )
         self.keeper = SessionKeeper(needs, self.user, Inbox())
 
@@ -159,13 +161,93 @@ async def test_heartbeats_keep_the_pace_that_the_manager_asks_for(world: World) 
         assert len(world.managers) == 1
 
 
-async def test_a_silent_manager_is_given_up(world: World) -> None:
+async def test_a_manager_that_does_not_answer_a_heartbeat_for_a_period_is_given_up(
+    world: World,
+) -> None:
+    """A third of the grace is left then to find another way to the leader."""
     async with world.running():
         await world.say(OPENED)
-        await world.clock.advance(14.9)
+        await world.clock.advance(9.9)
         assert len(world.managers) == 1
-        await world.clock.advance(0.5)
+        await world.clock.advance(0.2 + 0.5 + 0.1)
         assert len(world.managers) == 2
+
+
+async def test_a_short_period_does_not_make_answers_due_sooner_than_they_can_be(
+    world: World,
+) -> None:
+    async with world.running():
+        await world.say(replace(OPENED, heartbeat_period_seconds=0.5))
+        await world.clock.advance(1.4)
+        assert len(world.managers) == 1
+
+
+async def test_a_manager_that_says_other_things_but_takes_no_heartbeat_is_given_up(
+    world: World,
+) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        for number in range(9):
+            await world.manager.send(Assignments(applies_to=0, results_in=number + 1))
+            await world.clock.advance(1.0)
+        assert len(world.managers) == 1
+        await world.clock.advance(2.0)
+        assert len(world.managers) == 2
+
+
+async def test_who_was_halted_reads_what_has_come_before_it_gives_a_manager_up(
+    world: World,
+) -> None:
+    async with world.running():
+        await world.say(OPENED)
+        await world.clock.advance(5.0)
+        assert await world.heard() == [Heartbeat()]
+        world.clock.skip(60.0)
+        await world.clock.advance(0.1)
+        await world.say(HeartbeatTaken(heartbeat_period_seconds=5.0))
+        await world.clock.advance(4.0)
+        assert len(world.managers) == 1
+
+
+async def test_an_outage_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.reachable = False
+    async with world.running():
+        await world.clock.advance(60.0)
+        world.reachable = True
+        await world.clock.advance(8.0)
+        await world.say(OPENED)
+        world.manager.close()
+        await settle()
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == "no manager can be reached: no manager"
+    assert told[1].startswith("a manager can be reached again, after 6")
+    assert told[2].startswith("the session with the manager ended")
+    assert len(told) == 3
+
+
+async def test_attempts_are_no_further_apart_than_heartbeats(world: World) -> None:
+    async with world.running():
+        await world.say(replace(OPENED, heartbeat_period_seconds=1.0))
+        world.reachable = False
+        world.manager.close()
+        await world.clock.advance(30.0)
+        waits = [b - a for a, b in zip(world.attempts, world.attempts[1:], strict=False)]
+        assert len(waits) >= 25
+        assert max(waits[1:]) <= 1.0
+
+
+async def test_nodes_that_lose_their_manager_together_come_back_one_after_the_other() -> None:
+    backs = []
+    for seed in range(20):
+        world = World(seed)
+        async with world.running():
+            await world.say(OPENED)
+            world.manager.close()
+            await world.clock.advance(1.0)
+        backs.append(world.attempts[1] - world.attempts[0])
+    assert 0.05 <= min(backs) <= 0.2
+    assert 0.4 <= max(backs) <= 0.6
 
 
 async def test_a_manager_that_never_opens_the_session_is_given_up(world: World) -> None:
@@ -182,17 +264,18 @@ async def test_attempts_grow_apart_up_to_a_bound_and_start_again_after_a_session
         await world.clock.advance(120.0)
         waits = [b - a for a, b in zip(world.attempts, world.attempts[1:], strict=False)]
         assert 0.05 <= waits[0] <= 0.1
-        assert all(wait <= BACKOFF_LONGEST_SECONDS for wait in waits)
-        assert all(wait >= BACKOFF_LONGEST_SECONDS / 2 for wait in waits[8:])
+        longest = min(BACKOFF_LONGEST_SECONDS, DEFAULT_HEARTBEAT_SECONDS)
+        assert all(wait <= longest for wait in waits)
+        assert all(wait >= longest / 2 for wait in waits[8:])
         world.reachable = True
         await world.clock.advance(BACKOFF_LONGEST_SECONDS)
         await world.say(OPENED)
         world.manager.close()
         world.reachable = False
         await settle()
-        await world.clock.advance(0.1)
-        assert world.attempts[-1] > world.attempts[-2]
-        assert world.clock.now() - world.attempts[-1] <= 0.1
+        tried = len(world.attempts)
+        await world.clock.advance(0.6)
+        assert len(world.attempts) > tried
 
 
 async def test_a_refused_agent_tries_again_later(world: World) -> None:
@@ -239,7 +322,7 @@ async def test_a_gap_in_the_numbers_begins_a_new_session(world: World) -> None:
     async with world.running():
         await world.say(OPENED, Assignments(applies_to=0, results_in=1))
         await world.say(Assignments(applies_to=2, results_in=3, tasks=(Task(id="lost"),)))
-        await world.clock.advance(0.1)
+        await world.clock.advance(0.6)
         assert len(world.managers) == 2
         assert await world.heard() == [REGISTER]
         assert not world.user.inbox.tasks
