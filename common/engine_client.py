@@ -55,9 +55,18 @@ class Client:
     """Calls one swarmd."""
 
     def __init__(
-        self, host: str, environment: Mapping[str, str] = os.environ, *, stale: bool = False
+        self,
+        host: str,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        stale: bool = False,
+        patience_seconds: float | None = None,
     ) -> None:
-        """A client that takes stale answers when it is told so: also those of a manager without a leader."""
+        """A client that takes stale answers when it is told so: also those of a manager without a leader.
+
+        It waits for an answer as long as what it is about takes, or as long as it is told to.
+        """
+        self._patience_seconds = patience_seconds
         self.host = host
         self._environment = environment
         self._always = {STALE_HEADER: "true"} if stale else {}
@@ -162,7 +171,7 @@ class Client:
             raise CannotConnectError(
                 f"Cannot connect to swarmd at {self.host}: {reason}. Is swarmd running?"
             ) from error
-        connection.sock.settimeout(None)  # an answer may take as long as what it is about
+        connection.sock.settimeout(self._patience_seconds)
         return connection
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 from cli.lab.host import Host
+from cli.lab.interrupts import undisturbed
 from cli.lab.links import Switch
 from cli.lab.waiting import wait_for
 from common.engine_client import ApiError, CannotConnectError
@@ -49,8 +50,6 @@ class Cluster(Generic[H]):
 
     def start(self, *names: str) -> None:
         """Starts swarmd on these hosts, or on all, side by side; returns once all answer."""
-        if not self.switch.is_there():
-            self.switch.make()
         started = [self.hosts[name] for name in names or self.hosts]
         self._side_by_side(host.launch for host in started)
         self._side_by_side(host.until_answers for host in started)
@@ -127,17 +126,20 @@ class Cluster(Generic[H]):
         Raises:
             BaseException: what the first that failed raised; what had not begun then is not begun any more.
         """
-        with ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="lab") as pool:
+        pool = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="lab")
+        try:
             futures = [pool.submit(act) for act in acts]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-            except BaseException:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            with undisturbed():
                 pool.shutdown(wait=False, cancel_futures=True)
                 if self.break_off is not None:
                     self.break_off()
-                raise
+                pool.shutdown()
+            raise
+        pool.shutdown()
 
     # -------------------------------------------------------------------- what may befall them
 

@@ -65,6 +65,7 @@ class Host:
         """A host with a network namespace of that name; without a host name of its own it has the machine's."""
         self.name, self.hostname, self.places = name, hostname, places
         self._link = link
+        self._pid: int | None = None
         self.options: list[str] = []
 
     @property
@@ -169,9 +170,11 @@ class Host:
         wait_for(f"the API of {self.name}", self._answers, seconds=ANSWER_SECONDS_MAX)
 
     def _answers(self) -> bool:
+        if self.answers():
+            return True
         if not self.is_alive():
             raise HostFailedError(f"swarmd of {self.name} ended:\n{self.tail()}")
-        return self.answers()
+        return False
 
     def answers(self) -> bool:
         """Whether its API answers now."""
@@ -187,7 +190,9 @@ class Host:
 
     def daemon_pid(self) -> int | None:
         """Of its swarmd; None when there is none."""
-        return next(filter(self._is_daemon, processes.all_pids()), None)
+        if self._pid is None or not self._is_daemon(self._pid):
+            self._pid = next(filter(self._is_daemon, processes.all_pids()), None)
+        return self._pid
 
     def power(self) -> Power:
         """What becomes of it now."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,12 @@ PACKAGES = {
 _LISTEN_VARIABLES = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Where our packages are, installed or not."""
+
+
+kept_open: set[int] = set()
+"""Descriptors that each program has, too, while it runs. They are locks: should this process be killed, nobody takes
+one before what it had begun has ended.
+"""
 
 
 class ProgramFailedError(SystemFailureError):
@@ -49,6 +56,7 @@ def run(
             stdin=subprocess.DEVNULL if text is None else None,
             timeout=COMMAND_SECONDS_MAX,
             process_group=0,
+            pass_fds=kept_open,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SystemFailureError(f"cannot run {words[0]}: {error}") from error
@@ -95,3 +103,19 @@ def environment(compiled: Path) -> dict[str, str]:
     if result.pop("PYTHONDONTWRITEBYTECODE", ""):
         result.setdefault("PYTHONPYCACHEPREFIX", str(compiled))
     return result
+
+
+def compile_swarmd(compiled: Path) -> None:
+    """Has Python compile swarmd once, unless that is done: else each host that starts would do it, all at once."""
+    settings = environment(compiled)
+    prefix = settings.get("PYTHONPYCACHEPREFIX") or None
+    here = REPOSITORY / "cli" / "swarmd" / "daemon.py"
+    tag = sys.implementation.cache_tag
+    beside = here.parent / "__pycache__" / f"{here.stem}.{tag}.pyc"
+    elsewhere = Path(f"{prefix}{here.with_suffix('')}.{tag}.pyc")
+    if not (elsewhere if prefix else beside).exists():
+        subprocess.run(
+            [sys.executable, "-P", "-c", "import cli.swarmd.daemon"],
+            stdin=subprocess.DEVNULL, capture_output=True, env=settings, check=False,
+            timeout=COMMAND_SECONDS_MAX, process_group=0, pass_fds=kept_open,
+        )  # fmt: skip

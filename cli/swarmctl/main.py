@@ -14,6 +14,7 @@ COMMANDS = {
     "events": "Show what happens, as it happens",
     "image": "Handle images of this node",
     "info": "Show what this node is and has",
+    "lab": "Make a cluster of many hosts on this machine, to try and to break",
     "node": "Look at the nodes of the swarm and change them",
     "service": "Handle services",
     "swarm": "Make, join, look at, save and leave a swarm",
