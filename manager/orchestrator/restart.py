@@ -61,17 +61,23 @@ def _end(task: Task) -> float:
     return task.status.applied_at or task.status.timestamp
 
 
-def start_at(task: Task, past: Iterable[Task], nodes: Mapping[str, Node]) -> float:
+def start_at(task: Task, past: Iterable[Task], nodes: Mapping[str, Node], now: float) -> float:
     """When a task that waits in READY may run, as far as can be said now: an old task's end may make it sooner.
 
-    For the end of one with a lease it is waited for ever: two of them never run.
+    For the end of one with a lease it is waited for ever, whenever that was made: two of them never run, and leaders
+    whose clocks differ have made them. What was made later than now was so by a leader whose clock is ahead: how long
+    ago that is nobody knows, and it has waited for long enough.
     """
+    past = tuple(past)
+    if any(is_leased(old) and will_report_stop(old, nodes) for old in past):
+        return NEVER
+    if task.created_at > now:
+        return now
     before = [old for old in past if old.created_at <= task.created_at]
     due = task.created_at + _delay(task, before)
-    stopping = [old for old in before if will_report_stop(old, nodes)]
-    if any(map(is_leased, stopping)):
-        return NEVER
-    return due + OLD_TASK_TIMEOUT_SECONDS if stopping else due
+    if any(will_report_stop(old, nodes) for old in before):
+        return due + OLD_TASK_TIMEOUT_SECONDS
+    return due
 
 
 def _delay(task: Task, before: list[Task]) -> float:

@@ -63,7 +63,7 @@ def remove(tasks: Iterable[Task]) -> tuple[Change, ...]:
 def fill(slot: Slot, view: ServiceView, now: float, new_id: NewId) -> Verdict:
     """A new task for a slot in which nothing is wanted: READY while it must wait for its turn, else RUNNING."""
     task = new_task(view.service, task_id=new_id(), now=now, slot=slot.number, node_id=slot.node_id)
-    start = start_at(task, slot.past, view.nodes)
+    start = start_at(task, slot.past, view.nodes, now)
     if start <= now:
         return Verdict(changes=(Create(object=task),))
     task = replace(task, desired_state=TaskState.READY)
@@ -131,7 +131,7 @@ def _keep_one(slot: Slot, tasks: _Sorted, view: ServiceView, now: float) -> Verd
     )
     if kept.desired_state >= TaskState.RUNNING:
         return Verdict(changes=stop(others))
-    start = start_at(kept, (*slot.past, *others), view.nodes)
+    start = start_at(kept, (*slot.past, *others), view.nodes, now)
     if start > now:
         return Verdict(changes=stop(others), look_again_at=start)
     raised = SetDesiredState(task_id=kept.id, state=TaskState.RUNNING)
@@ -156,7 +156,7 @@ def _replace(slot: Slot, tasks: _Sorted, view: ServiceView, now: float, new_id: 
     old = _old_beside(None, tasks, view)
     gone = (*tasks.gone, *(task for task in tasks.dirty if task is not old))
     others = tuple(task for task in gone if task is not newest)
-    turn = _turn(newest, replace(slot, past=(*slot.past, *others)), view)
+    turn = _turn(newest, replace(slot, past=(*slot.past, *others)), view, now)
     if turn > now:
         return Verdict(changes=stop(others), look_again_at=turn)
     if is_settled(replace(slot, wanted=(), past=(*slot.past, *gone))):
@@ -164,9 +164,9 @@ def _replace(slot: Slot, tasks: _Sorted, view: ServiceView, now: float, new_id: 
     return stop_and_fill(slot, gone, view, now, new_id)
 
 
-def _turn(task: Task, slot: Slot, view: ServiceView) -> float:
+def _turn(task: Task, slot: Slot, view: ServiceView, now: float) -> float:
     """A task that ended before its turn to run is replaced only when its turn comes: no tight loops."""
     waits = task.desired_state < TaskState.RUNNING and has_ended(task)
     if not waits or is_dirty(task, view.service, view.node_of(task)):
         return 0.0
-    return start_at(task, slot.past, view.nodes)
+    return start_at(task, slot.past, view.nodes, now)

@@ -1,7 +1,7 @@
 """The local engine without containers: a test says how each of them fares."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import NotFoundError
@@ -34,6 +34,7 @@ class FakeContainers:
         self.stop_gate.set()
         self.checked = False
         """Whether containers have a healthcheck, and begin as STARTING."""
+        self.limits: dict[str, tuple[float, float]] = {}
         self.lines: dict[str, list[LogRecord]] = {}
         self.log_error: Exception | None = None
         self._by_id: dict[str, Container] = {}
@@ -79,6 +80,9 @@ class FakeContainers:
         if container.state is ContainerState.RUNNING:
             self.exit(task_id, STOPPED)
         return self._by_id[container_id]
+
+    async def let_run_until(self, moments: Mapping[str, tuple[float, float]]) -> None:
+        self.limits |= moments
 
     async def remove(self, container_id: str) -> None:
         self.calls.append(f"remove {self._by_id[container_id].config.task_id}")

@@ -9,7 +9,7 @@ from common.errors import NotFoundError
 from common.model.container_spec import Mount
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
-from worker.runtime.bundle import Bundle, ExecResult, Exit
+from worker.runtime.bundle import Bundle, ExecResult, Exit, RunLease
 from worker.volumes.place import VolumePlace
 
 
@@ -22,6 +22,7 @@ class FakeRuntime:
     exits: dict[str, Exit] = field(default_factory=dict)
     signals: list[tuple[str, int]] = field(default_factory=list)
     ignored_signals: set[int] = field(default_factory=set)
+    leases: dict[str, RunLease] = field(default_factory=dict)
     refusal: Exception | None = None
     probe: ExecResult = field(default_factory=lambda: ExecResult(code=0, output=b""))
     probes: list[tuple[str, ...]] = field(default_factory=list)
@@ -51,6 +52,9 @@ class FakeRuntime:
         self.signals.append((container_id, 9))
         if container_id in self.bundles and 9 not in self.ignored_signals:
             await self.end(container_id, 137)
+
+    async def lease(self, leases: Sequence[RunLease]) -> None:
+        self.leases |= {lease.id: lease for lease in leases}
 
     async def wait(self, container_id: str) -> Exit:
         if container_id not in self.bundles and container_id not in self.exits:

@@ -10,6 +10,7 @@ from typing import Never
 
 from common.bell import Bell
 from common.clock import BootClock, Clock, SystemBootClock
+from common.errors import SwarmdError
 from common.model.node import NodeDescription
 from common.model.task import Task, TaskState, TaskStatus
 from worker.agent.decide import decide
@@ -49,6 +50,8 @@ class Agent:
         self._machine = machine
         self._memory = Memory(machine.memory)
         self._lease = Lease(lease_file(machine.memory), machine.boot_clock)
+        self._lease.before_renewal = self._cut_off_what_is_over
+        self._limits: Mapping[str, tuple[float, float]] = {}
         self._leased = asyncio.Event()  # some task must stop when no manager answers for some time
         self._table = PortTable(machine.ports, machine.clock)
         self._reporter = Reporter()
@@ -108,14 +111,36 @@ class Agent:
         while True:
             await self._leased.wait()
             self._lease.save()
+            await self._tell_limits()
             leased = [runner for runner in self._runners.values() if runner.is_leased]
-            for runner in leased:
-                if self._lease.is_over(runner.task):
-                    runner.poke()
+            self._cut_off_what_is_over()
             if leased:
                 await self._machine.clock.sleep(LOOK_SECONDS)
             else:
                 self._leased.clear()
+
+    def _cut_off_what_is_over(self) -> None:
+        for runner in self._runners.values():
+            if runner.is_leased and self._lease.is_over(runner.task):
+                runner.cut_off()
+
+    async def _tell_limits(self) -> None:
+        """The supervisor ends the tasks should this process not be there to do it."""
+        limits = {
+            container.id: limit
+            for runner in self._runners.values()
+            if runner.is_leased
+            and (container := runner.container()) is not None
+            and (limit := self._lease.limits(runner.task)) is not None
+        }
+        if limits == self._limits:
+            return
+        try:
+            await self._machine.containers.let_run_until(limits)
+        except (SwarmdError, OSError) as error:
+            _log.warning("tasks would not be stopped if this process ended: %s", error)
+            return
+        self._limits = limits
 
     async def _follow_containers(self) -> Never:
         async for container in self._machine.containers.changed():

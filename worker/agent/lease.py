@@ -6,6 +6,8 @@ It is replaced without a sync, since a machine that crashes starts anew.
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,19 @@ from common.model.task import Task
 
 LOOK_SECONDS: Final = 0.5
 """How often it is looked whether a lease has run out: also soon after the machine was suspended."""
+LATE_SECONDS: Final = 1.0
+"""How much later than the agent the supervisor stops a task, should the agent not be there to do it."""
+KILL_LATE_SECONDS: Final = 3.0
+"""The same for the kill after the grace: the agent drains ports first."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """When a manager last answered."""
+
+    boot_id: str
+    at: float
 
 
 def lease_file(memory: Path) -> Path:
@@ -34,6 +48,8 @@ class Lease:
         self._contact: float | None = None
         self._written: float | None = None
         self._complained = False
+        self.before_renewal: Callable[[], None] = lambda: None
+        """Called before the moment moves on: what ran out while everything was frozen is not renewed."""
 
     def load(self) -> None:
         """Takes up what an earlier agent wrote in this start of the machine.
@@ -44,31 +60,33 @@ class Lease:
         self._boot_id = self._clock.boot_id()
         self._contact = self._written = None
         try:
-            boot_id, contact = decode(tuple[str, float], self._file.read_bytes())
+            known = decode(Answered, self._file.read_bytes())
         except FileNotFoundError:
             return
         except CodecError as error:
             _log.warning("when a manager last answered is not known any more: %s", error)
             return
-        if boot_id == self._boot_id and contact <= self._clock.seconds():
-            self._contact = self._written = contact
+        if known.boot_id == self._boot_id and known.at <= self._clock.seconds():
+            self._contact = self._written = known.at
 
     def moment(self) -> float:
         """Now, for ``renew`` once what is sent now was answered."""
         return self._clock.seconds()
 
     def renew(self, sent_at: float) -> None:
-        """A manager that leads answered what was sent at that moment."""
+        """A manager that leads answered what was sent at that moment. What is over by now stays so."""
         if self._contact is None or sent_at > self._contact:
+            self.before_renewal()
             self._contact = sent_at
 
     def save(self) -> None:
         """Writes the moment down. On a full disk a later agent knows an earlier one, and stops its tasks sooner."""
-        if self._contact == self._written:
+        if self._contact is None or self._contact == self._written:
             return
+        answered = Answered(boot_id=self._boot_id, at=self._contact)
         fresh = self._file.with_name(self._file.name + NEW_SUFFIX)
         try:
-            fresh.write_bytes(encode((self._boot_id, self._contact)))
+            fresh.write_bytes(encode(answered))
             fresh.replace(self._file)
         except OSError:
             if not self._complained:
@@ -85,6 +103,15 @@ class Lease:
         if self._contact is None:
             return -float("inf")
         return self._contact + after - self._clock.seconds()
+
+    def limits(self, task: Task | None) -> tuple[float, float] | None:
+        """When the supervisor is to stop and to kill the task if it hears nothing more; None: never."""
+        after = stop_after_seconds(task.service_labels) if task is not None else None
+        if task is None or after is None or self._contact is None:
+            return None
+        ends = self._contact + after
+        grace = stop_grace_seconds(task.spec.container_spec)
+        return ends + LATE_SECONDS, ends + grace + KILL_LATE_SECONDS
 
     def is_over(self, task: Task | None) -> bool:
         """Whether the task must not run."""

@@ -1,6 +1,6 @@
 """What the agent needs of the rest of the worker, and no more."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from common.model.endpoint import PortConfig
@@ -30,6 +30,13 @@ class Containers(Protocol):
 
     async def stop(self, container_id: str, *, grace_seconds: float) -> Container:
         """Stop signal, then SIGKILL to all of it after the grace. Returns when it has ended; ended already is fine."""
+        ...
+
+    async def let_run_until(self, moments: Mapping[str, tuple[float, float]]) -> None:
+        """Has containers stopped, and killed, at these moments since the machine's start, also when swarmd is dead.
+
+        Said again it is put off; a container that is gone is fine.
+        """
         ...
 
     async def remove(self, container_id: str) -> None:

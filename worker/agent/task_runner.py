@@ -81,7 +81,7 @@ class TaskRunner:
         self._around = around
         self._container_id = container.id if container else ""
         self._ports = _with_given_ports(_ports_of(task) if task else (), status.port_status)
-        self._is_stopping = False
+        self._is_stopping = self._is_cut_off = False
         self._fault: Fault | None = None
         self._poked = asyncio.Event()
         self._creating: asyncio.Task[None] | None = None
@@ -104,6 +104,11 @@ class TaskRunner:
     def is_leased(self) -> bool:
         """Whether the task must stop when this node has had no manager for some time."""
         return self.task is not None and is_leased(self.task) and not is_final(self.status)
+
+    def cut_off(self) -> None:
+        """The lease has run out, whatever a manager says from now on."""
+        self._is_cut_off = True
+        self.poke()
 
     def see(self, container: Container) -> None:
         """The task's container has changed; or it has come to be after nobody waited for it any more."""
@@ -144,7 +149,7 @@ class TaskRunner:
             now=self._around.clock.now(),
             fault=self._fault,
             port_status=PortStatus(ports=given) if given else None,
-            is_cut_off=self._around.lease.is_over(self.task),
+            is_cut_off=self._is_cut_off or self._around.lease.is_over(self.task),
         )
 
     # ------------------------------------------------------------------------------ outcomes
@@ -224,8 +229,7 @@ class TaskRunner:
                     await self._create()
             case Start(container_id=container_id):
                 async with self._around.hands:
-                    if not self._around.lease.is_over(self.task):  # it may have waited for long
-                        await containers.start(container_id)
+                    await self._start(container_id)
             case Stop(container_id=container_id, grace_seconds=grace_seconds):
                 lease = self._around.lease
                 await self._leave_the_ports(lease.grace_seconds(self.task, grace_seconds))
@@ -246,6 +250,15 @@ class TaskRunner:
         backends = {Backend(address=address, port=port.target_port) for port in self._ports}
         limit_seconds = min(DRAIN_SECONDS_MAX, grace_seconds)
         await self._around.table.drain(backends if address else (), limit_seconds=limit_seconds)
+
+    async def _start(self, container_id: str) -> None:
+        lease, containers = self._around.lease, self._around.containers
+        if self._is_cut_off or lease.is_over(self.task):  # it may have waited for long
+            return
+        limits = lease.limits(self.task)
+        if limits is not None:
+            await containers.let_run_until({container_id: limits})
+        await containers.start(container_id)
 
     async def _create(self) -> None:
         if self.task is None:

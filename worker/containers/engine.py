@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -42,7 +42,7 @@ from worker.containers.settle import container_of, log_options_of
 from worker.containers.signals import signal_number
 from worker.containers.workshop import Machinery, Workshop
 from worker.network.attachment import Attachment
-from worker.runtime.bundle import Exit
+from worker.runtime.bundle import Exit, RunLease
 
 log = logging.getLogger("swarmd.containers")
 
@@ -360,6 +360,21 @@ class LocalEngine:
                 await self._kill(live)
             self._tell(live.container, "stop")
         return live.container
+
+    async def let_run_until(self, moments: Mapping[str, tuple[float, float]]) -> None:
+        """Has containers stopped, and killed, at these moments since the machine's start, also without this process."""
+        leases = [
+            RunLease(
+                id=container_id,
+                stop_signal=signal_number(live.container.stop_signal),
+                stop_at=stop_at,
+                kill_at=kill_at,
+            )
+            for container_id, (stop_at, kill_at) in moments.items()
+            if (live := self._live.get(container_id)) is not None
+        ]
+        if leases:
+            await self._runtime.lease(leases)
 
     async def _kill(self, live: _Live) -> None:
         await self._runtime.kill(live.container.id)

@@ -6,7 +6,7 @@ from typing import Protocol
 from common.model.container_spec import Mount
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
-from worker.runtime.bundle import Bundle, ExecResult, Exit
+from worker.runtime.bundle import Bundle, ExecResult, Exit, RunLease
 from worker.volumes.place import VolumePlace
 
 
@@ -28,6 +28,10 @@ class Runtime(Protocol):
 
     async def kill(self, container_id: str) -> None:
         """SIGKILL to every process of the container, in whatever sessions or namespaces they are."""
+        ...
+
+    async def lease(self, leases: Sequence[RunLease]) -> None:
+        """Has containers stopped and killed at these moments, whatever becomes of this process; may be put off."""
         ...
 
     async def wait(self, container_id: str) -> Exit:

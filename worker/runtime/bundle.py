@@ -111,3 +111,13 @@ class ExecResult:
     """Exit code; -1 when its time was up and it was killed."""
     output: bytes
     """stdout and stderr together, bounded by the caller's ``output_max_bytes``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLease:
+    """Until when a container may run, by the clock that counts from the machine's start."""
+
+    id: str
+    stop_signal: int
+    stop_at: float
+    kill_at: float

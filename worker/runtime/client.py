@@ -29,7 +29,7 @@ from common.errors import (
     UnavailableError,
 )
 from worker.runtime import refusal, wire
-from worker.runtime.bundle import Bundle, ExecResult, Exit
+from worker.runtime.bundle import Bundle, ExecResult, Exit, RunLease
 from worker.runtime.orders import ExecOrder, check_id, start_order
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ _LOST_MAX = 100
 """Supervisors lost one after another while something waits, before it gives up."""
 _SAID_MAX = 4096
 _MILLISECONDS = 1000
+_NANO = 10**9
 _PEER_FORMAT = "3i"
 
 _HERE = Path(__file__).resolve().parent
@@ -231,6 +232,16 @@ class RuntimeClient:
     async def kill(self, container_id: str) -> None:
         """SIGKILL to every process of the container, in whatever sessions or namespaces they are."""
         await self._ask_again(wire.KILL, container_id)
+
+    async def lease(self, leases: Sequence[RunLease]) -> None:
+        """Has containers stopped and killed at these moments, whatever becomes of this process; may be put off."""
+        for lease in leases:
+            check_id(lease.id)
+        order = [
+            (lease.id, lease.stop_signal, int(lease.stop_at * _NANO), int(lease.kill_at * _NANO))
+            for lease in leases
+        ]
+        await self._ask_again(wire.LEASE, order)
 
     async def wait(self, container_id: str) -> Exit:
         """How it ended, once it has; at once when it had ended before, also under an earlier swarmd."""

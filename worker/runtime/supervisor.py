@@ -14,6 +14,7 @@ from worker.runtime.eventloop import EventLoop, after_ms
 from worker.runtime.exits import LOST_CODE, forget_exit, read_exit, write_exit
 from worker.runtime.held import WAITERS_MAX, Execution, Held, exit_code
 from worker.runtime.launch import Launcher
+from worker.runtime.leases import LEASES_MAX, Leases
 from worker.runtime.programs import failure_code
 from worker.runtime.refusal import (
     CONFLICT,
@@ -67,6 +68,7 @@ class Supervisor:
         self.held: dict[str, Held] = {}
         self._by_pid: dict[int, Held] = {}
         self._executions: dict[int, Execution] = {}
+        self._leases = Leases(loop, self._send_signal, self._kill_all)
         self._leftovers: dict[str, int] = {}
         """Groups that the kernel held busy, and how often they were tried."""
         self.wants_to_end = False
@@ -82,6 +84,7 @@ class Supervisor:
             wire.WAIT: self._wait,
             wire.EXEC: self._exec,
             wire.CLEANUP: self._cleanup,
+            wire.LEASE: self._lease,
             wire.RUNNING: lambda request, _: request.answer(
                 [one.id for one in self.held.values() if one.pid]
             ),
@@ -196,6 +199,7 @@ class Supervisor:
 
     def _let_go(self, held: Held) -> None:
         del self.held[held.id]
+        self._leases.forget(held.id)
         self._unmark(held.id)
         self._remove_group(held.id)
 
@@ -233,16 +237,30 @@ class Supervisor:
 
     def _signal(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
         container_id, number = arguments
+        self._send_signal(container_id, number)
+        request.answer()
+
+    def _send_signal(self, container_id: str, number: int) -> None:
         held = self.held.get(container_id)
         if held is not None and held.pid > 0:
             os.kill(held.pid, number)
-        request.answer()
 
     def _kill(self, request: "Request", container_id: "Any") -> None:  # noqa: ANN401
+        self._kill_all(container_id)
+        request.answer()
+
+    def _kill_all(self, container_id: str) -> None:
         held = self.held.get(container_id)
         if held is not None and held.pid > 0:
             os.kill(held.pid, _SIGKILL)
             self._cgroups.kill(container_id)
+
+    def _lease(self, request: "Request", leases: "Any") -> None:  # noqa: ANN401
+        """Containers that run already, or are about to be started."""
+        if not self._leases.has_room_for([container_id for container_id, *_ in leases]):
+            raise Refusal(UNAVAILABLE, f"more than {LEASES_MAX} containers with a lease")
+        for container_id, number, stop_at_ns, kill_at_ns in leases:
+            self._leases.put(container_id, number, stop_at_ns, kill_at_ns)
         request.answer()
 
     def _wait(self, request: "Request", container_id: "Any") -> None:  # noqa: ANN401

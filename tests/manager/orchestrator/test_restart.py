@@ -81,28 +81,28 @@ def waiting(of: Service) -> Task:
 
 def test_a_restart_waits_for_the_delay() -> None:
     of = web(delay_seconds=7.0)
-    assert start_at(waiting(of), past(of, (S.FAILED, 0)), {}) == NOW + 7.0
+    assert start_at(waiting(of), past(of, (S.FAILED, 0)), {}, NOW) == NOW + 7.0
 
 
 def test_the_delay_is_five_seconds_unless_stated() -> None:
     of = web()
-    assert start_at(waiting(of), past(of, (S.REJECTED, 0)), {}) == NOW + DEFAULT_DELAY_SECONDS
+    assert start_at(waiting(of), past(of, (S.REJECTED, 0)), {}, NOW) == NOW + DEFAULT_DELAY_SECONDS
 
 
 def test_an_update_does_not_wait_for_the_restart_delay() -> None:
     old = web(delay_seconds=7.0)
-    assert start_at(waiting(updated(old)), past(old, (S.FAILED, 0)), {}) == NOW
+    assert start_at(waiting(updated(old)), past(old, (S.FAILED, 0)), {}, NOW) == NOW
 
 
 def test_a_new_task_waits_for_the_old_one_to_stop() -> None:
     of = web()
     stopping = task(1, S.RUNNING, of=of, name="old", desired=S.SHUTDOWN)
     nodes = {"n1": node("n1")}
-    assert start_at(waiting(of), [stopping], nodes) == NOW + OLD_TASK_TIMEOUT_SECONDS
+    assert start_at(waiting(of), [stopping], nodes, NOW) == NOW + OLD_TASK_TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize("nodes", [{}, {"n1": node("n1", state=NodeState.DOWN)}])
 def test_nobody_waits_for_a_node_that_is_down_or_gone(nodes: dict[str, object]) -> None:
     of = web()
     stopping = task(1, S.RUNNING, of=of, name="old", desired=S.SHUTDOWN)
-    assert start_at(waiting(of), [stopping], nodes) == NOW  # type: ignore[arg-type]
+    assert start_at(waiting(of), [stopping], nodes, NOW) == NOW  # type: ignore[arg-type]
