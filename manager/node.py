@@ -10,17 +10,24 @@ from common.apart import apart
 from common.backoff import delays
 from common.clock import Clock
 from common.errors import NoLeaderError, SwarmdError, UnavailableError
+from common.ids import id_source
 from common.model.node import ManagerStatus, Reachability
+from common.protocol.channel import Channel
+from common.protocol.upgrade import Door
 from manager.ca.rotating import RootRotating
 from manager.control.registry import run_loops
 from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
+from manager.logs.cluster import ClusterLogs
+from manager.logs.remote import RemoteLogs
+from manager.logs.wire import BOUNDS, LOGS, PROTOCOL, reader_end
 from manager.members import keep_members
 from manager.raft.links import Links
 from manager.raft.peers import Peer, RaftStatus
 from manager.raft.replicated_log import ReplicatedLog
 from manager.raft.storage import Storage
 from manager.raft.surroundings import Surroundings
+from manager.relay import DialManager
 from manager.store.replica import Replica
 from manager.store.store import Store
 
@@ -42,11 +49,16 @@ class Manager:
         storage: Storage,
         me: Peer,
         new_links: Callable[[Callable[[], RaftStatus]], Links],
+        dial: DialManager,
         clock: Clock,
         chance: random.Random,
     ) -> None:
-        """A manager that keeps its log in ``storage``; ``new_links`` is given how to ask for the log's status."""
+        """A manager that keeps its log in ``storage``.
+
+        ``new_links`` is given how to ask for the log's status; ``dial`` opens other streams to managers.
+        """
         self._clock, self._chance = clock, chance
+        self.dial = dial
         self._leadership = asyncio.Event()
         self._demotion = asyncio.Event()
         self._members: tuple[Peer, ...] = ()
@@ -69,7 +81,9 @@ class Manager:
         self.store = Store(replica, self.log, clock, chance)
         self.roots = RootRotating(self.store, clock, self.is_member, self._tell_nodes)
         self.dispatcher = Dispatcher(self.store, clock, chance, self.addresses, self.roots.told)
-        self.logs = LogBroker(self.store, self.dispatcher, clock, chance)
+        self.log_broker = LogBroker(self.store, self.dispatcher, clock, chance)
+        remote = RemoteLogs(lambda: self.leader().address, self._dial_logs, id_source(chance))
+        self.logs = ClusterLogs(lambda: self.leads, self.log_broker, remote)
 
     def status(self) -> RaftStatus:
         """How the replicated log stands.
@@ -81,11 +95,14 @@ class Manager:
 
     async def run(self) -> Never:
         """Runs the leader's loops for as long as this manager leads. Its log must have been started."""
-        while True:
-            await self._leadership.wait()
-            log.info("this manager leads")
-            await self._lead()
-            log.warning("this manager no longer leads")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.logs.run())
+            while True:
+                await self._leadership.wait()
+                log.info("this manager leads")
+                await self._lead()
+                log.warning("this manager no longer leads")
+        raise AssertionError("it runs until it is cancelled")
 
     async def hand_over(self) -> None:
         """Lets another manager lead, if this one does and it can be done soon: nobody has to notice that it is gone."""
@@ -164,6 +181,10 @@ class Manager:
 
     def _tell_nodes(self, node_ids: Iterable[str]) -> None:
         self.dispatcher.tell_nodes(node_ids)
+
+    async def _dial_logs(self, address: str) -> Channel:
+        door = Door(address=address, path=LOGS, protocol=PROTOCOL)
+        return reader_end(await self.dial(door, BOUNDS))
 
     def _is_removed(self) -> None:
         self.on_removed()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from common.apart import apart
 from common.clock import Clock
 from common.engine_api.http import json_response
 from common.engine_json import parse
@@ -31,9 +32,12 @@ from common.protocol.upgrade import accept, host_and_port, serve
 from manager.ca.removal import is_removed
 from manager.expiry import close_when_expired
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
+from manager.logs import wire
+from manager.logs.server import answer
+from manager.logs.wire import LOGS
 from manager.node import Manager
 from manager.raft.peers import MEMBER_ID_DIGITS, Peer
-from manager.relay import FOR, FROM, PASS_ON, DialManager, Relay
+from manager.relay import FOR, FROM, PASS_ON, Relay
 from manager.store.changes import Delete
 
 DISPATCH: Final = "/dispatch"
@@ -64,16 +68,16 @@ class ManagerRoutes:
         manager: Manager,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         clock: Clock,
-        dial: DialManager,
     ) -> None:
         """``spawn`` has sessions go on when aiohttp takes a connection's end for that of its handler."""
         self._manager, self._spawn, self._clock = manager, spawn, clock
-        self._relay = Relay(dial, clock)
+        self._relay = Relay(manager.dial, clock)
 
     def routes(self) -> list[ClusterRoute]:
         """What the cluster listener is to serve."""
         return [
             ClusterRoute(method="POST", path=DISPATCH, access=Access.NODE, handler=self._dispatch),
+            ClusterRoute(method="POST", path=LOGS, access=Access.MANAGER, handler=self._logs),
             ClusterRoute(method="POST", path=JOIN, access=Access.MANAGER, handler=self._join),
             ClusterRoute(method="POST", path=LEAVE, access=Access.MANAGER, handler=self._leave),
         ]
@@ -138,6 +142,25 @@ class ManagerRoutes:
                 expiring.cancel()
 
     # ------------------------------------------------------------------------------------ managers
+
+    async def _logs(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Reads logs for another manager."""
+        if not self._manager.leads:
+            return self._misdirected()
+        stream = accept(request, wire.PROTOCOL, wire.BOUNDS)
+        self._spawn(self._answer_logs(wire.leader_end(stream), caller))
+        return await serve(stream)
+
+    async def _answer_logs(self, channel: Channel, caller: Caller) -> None:
+        async with asyncio.TaskGroup() as group:
+            expiring = group.create_task(close_when_expired(channel.close, caller, self._clock))
+            try:
+                await apart(answer(channel, self._manager.log_broker))
+            except* SwarmdError as errors:
+                details = {"node": caller.identity.node_id, "reason": errors.exceptions[0]}
+                log.info("a manager reads no more logs", extra=details)
+            finally:
+                expiring.cancel()
 
     async def _join(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Adds the caller's manager to the replicated log. Asking again changes nothing."""

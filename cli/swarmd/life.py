@@ -96,6 +96,7 @@ class Life:
                 Storage.at(places.log, places.vault.keys),
                 me,
                 partial(self._new_links, me),
+                self._dial_manager,
                 around.clock,
                 around.chance,
             )
@@ -190,7 +191,7 @@ class Life:
 
     def _listener(self, manager: Manager, group: asyncio.TaskGroup) -> ClusterListener:
         membership = self.membership
-        asked = ManagerRoutes(manager, group.create_task, self._around.clock, self._dial_manager)
+        asked = ManagerRoutes(manager, group.create_task, self._around.clock)
         routes = [
             *CaServer(manager.store, self._around.clock, manager.is_member).routes(),
             *asked.routes(),

@@ -72,6 +72,7 @@ class Leader:
             Storage.at(directory / f"raft{number}"),
             peer(number),
             self._new_links,
+            self._dial_manager,
             self._clock,
             self._chance,
         )
@@ -98,7 +99,7 @@ class Leader:
         """Takes part until it has been told everything."""
         own = self._identity
         async with asyncio.TaskGroup() as group:
-            asked = ManagerRoutes(self.manager, group.create_task, self._clock, self._dial_manager)
+            asked = ManagerRoutes(self.manager, group.create_task, self._clock)
             routes = [*asked.routes(), self._links.route()]
             context = server_context(own.root, own.certificate, own.key)
             address = peer(self._number).address

@@ -1,15 +1,17 @@
 """Logs of services and tasks, brought together from the nodes that run them."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
+from common.apart import apart
 from common.engine_api.logs import LogOptions, LogResponse, log_options
 from common.engine_api.streaming import while_connected
-from common.errors import NoLeaderError, SwarmdError, UnavailableError
+from common.errors import NoLeaderError, NotLeaderError, SwarmdError
 from common.model.task import Task, TaskSpec
 from common.protocol.messages import LogLine
 from manager.api.access import manager_of
@@ -26,7 +28,7 @@ class Logs:
 
     async def of_service(self, request: web.Request) -> web.StreamResponse:
         """``GET /services/{id}/logs``: of all its tasks; with ``follow`` also of those to come."""
-        options, manager = log_options(request), _leading(self._node)
+        options, manager = log_options(request), _with_leader(self._node)
         service = manager.store.state.find_service(request.match_info["id"])
         tasks = list(manager.store.state.tasks_of_service(service.id))
         output = await _Output.begin(request, options, manager, service.spec.task_template)
@@ -34,36 +36,37 @@ class Logs:
             work = _follow(manager, service.id, tasks, output)
         else:
             work = output.copy(_placed(tasks), _selection(options))
-        await while_connected(request, work)
+        await while_connected(request, _until_leader_changes(work))
         return await output.end()
 
     async def of_task(self, request: web.Request) -> web.StreamResponse:
         """``GET /tasks/{id}/logs``."""
-        options, manager = log_options(request), _leading(self._node)
+        options, manager = log_options(request), _with_leader(self._node)
         task = manager.store.state.find_task(request.match_info["id"])
         output = await _Output.begin(request, options, manager, task.spec)
-        await while_connected(request, output.copy(_placed([task]), _selection(options)))
+        work = output.copy(_placed([task]), _selection(options))
+        await while_connected(request, _until_leader_changes(work))
         return await output.end()
 
 
-def _leading(node: SwarmNode) -> RunningManager:
-    """This node's manager, if it leads: the nodes that have logs are connected to the leader only.
+def _with_leader(node: SwarmNode) -> RunningManager:
+    """This node's manager, if any manager leads: the nodes that have logs are connected to that one.
 
     Raises:
-        UnavailableError: another one leads; says where.
         NoLeaderError: none does.
     """
     manager = manager_of(node)
-    leaders = {node_id: one.addr for node_id, one in manager.managers().items() if one.leader}
-    if not leaders:
+    if not any(one.leader for one in manager.managers().values()):
         raise NoLeaderError
-    if node.node_id not in leaders:
-        (address,) = leaders.values()
-        raise UnavailableError(
-            "logs are read by the manager that leads the swarm",
-            hint=f"ask the one at {address.rpartition(':')[0]}",
-        )
     return manager
+
+
+async def _until_leader_changes(work: Coroutine[Any, Any, None]) -> None:
+    """Does work to its end, or until another manager leads: the client was told so, and must ask again."""
+    try:
+        await apart(work)
+    except* NotLeaderError:
+        pass
 
 
 class _Output:
@@ -85,7 +88,11 @@ class _Output:
         return cls(response, options, manager.logs, manager.store.state)
 
     async def copy(self, task_ids: Sequence[str], selection: LogSelection) -> None:
-        """Copies the lines of these tasks to the client; says in the stream when some are missing."""
+        """Copies the lines of these tasks to the client; says in the stream when some are missing.
+
+        Raises:
+            NotLeaderError: another manager leads by now; the client was told so.
+        """
         if not task_ids:
             return
         try:
@@ -97,6 +104,8 @@ class _Output:
         except SwarmdError as error:
             async with self._one_at_a_time:
                 await self._response.fault(str(error))
+            if isinstance(error, NotLeaderError):
+                raise
 
     async def end(self) -> web.StreamResponse:
         return await self._response.end()

@@ -79,7 +79,7 @@ class LogSelection:
 
 
 class LogReader(Protocol):
-    """Brings log lines from the nodes of tasks (``manager.logs.broker`` is it)."""
+    """Brings log lines from the nodes of tasks (``manager.logs.cluster`` is it)."""
 
     def read(
         self, task_ids: Sequence[str], selection: LogSelection
@@ -87,6 +87,7 @@ class LogReader(Protocol):
         """Yields lines as they come; closing the iterator ends the reading everywhere.
 
         Raises:
+            NotLeaderError: the manager that leads has changed meanwhile: nothing more will come.
             UnavailableError: lines are missing, because a node is gone or does not answer; says which.
         """
         ...

@@ -15,7 +15,8 @@ class LogStream:
         self.request_id = request_id
         self._post = post
         self._batches: deque[tuple[LogLine, ...]] = deque()
-        self._end: str | None = None
+        self._has_ended = False
+        self._error: UnavailableError | None = None
         self._changed = asyncio.Event()
 
     def put(self, lines: tuple[LogLine, ...]) -> bool:
@@ -26,10 +27,10 @@ class LogStream:
         self._changed.set()
         return True
 
-    def end(self, error: str) -> None:
+    def end(self, error: UnavailableError | None = None) -> None:
         """No more will come; ``error`` says why when that is not the plain end."""
-        if self._end is None:
-            self._end = error
+        if not self._has_ended:
+            self._has_ended, self._error = True, error
             self._changed.set()
 
     async def take(self) -> tuple[LogLine, ...]:
@@ -38,12 +39,12 @@ class LogStream:
         Raises:
             UnavailableError: lines are missing, and why.
         """
-        while not self._batches and self._end is None:
+        while not self._batches and not self._has_ended:
             self._changed.clear()
             await self._changed.wait()
         if self._batches:
             self._post(LogMore(request_id=self.request_id))
             return self._batches.popleft()
-        if self._end:
-            raise UnavailableError(self._end)
+        if self._error is not None:
+            raise self._error
         return ()

@@ -46,6 +46,7 @@ WRITE_AGAIN_SECONDS: Final = 1.0
 MESSAGE_UNKNOWN: Final = 'Node moved to "unknown" state due to leadership change in cluster'
 MESSAGE_DOWN: Final = "heartbeat failure"
 MESSAGE_DISCONNECTED: Final = "the node's agent is not connected"
+LEADER_CHANGED: Final = "the manager that leads has changed while logs were read: ask again"
 _log = logging.getLogger(__name__)
 
 
@@ -334,8 +335,11 @@ class Dispatcher:
         """Yields the lines that a node's agent answers, as fast as they are taken.
 
         Raises:
+            NotLeaderError: this manager does not lead (any more): another one has the sessions.
             UnavailableError: the node's agent is not or no longer connected, or could not read a log to its end.
         """
+        if not self._leads:
+            raise NotLeaderError(LEADER_CHANGED)
         session = self._sessions.get(node_id)
         if session is None:
             raise UnavailableError(f"node {node_id} is not available")
@@ -343,5 +347,9 @@ class Dispatcher:
         try:
             while lines := await stream.take():
                 yield lines
+        except UnavailableError:
+            if self._leads:
+                raise
+            raise NotLeaderError(LEADER_CHANGED) from None
         finally:
             session.close_log(stream)

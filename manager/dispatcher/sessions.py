@@ -127,7 +127,7 @@ class Session:
                     self._hear(message)
         finally:
             for stream in self._logs.values():
-                stream.end(f"node {self.node_id} is not available")
+                stream.end(UnavailableError(f"node {self.node_id} is not available"))
         raise AssertionError("unreachable")
 
     def end(self) -> None:
@@ -233,7 +233,7 @@ class Session:
                 self._hear_lines(request_id, lines)
             case LogEnd(request_id=request_id, error=error):
                 if request_id in self._logs:
-                    self._logs.pop(request_id).end(error)
+                    self._logs.pop(request_id).end(UnavailableError(error) if error else None)
             case _:
                 raise ProtocolError(f"an agent sent a {type(message).__name__} out of place")
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Final, Protocol
 
 from common.clock import Clock
-from common.errors import SwarmdError, UnavailableError
+from common.errors import NotLeaderError, SwarmdError, UnavailableError
 from common.ids import IdSource, id_source
 from common.model.task import TaskState
 from common.protocol.messages import LogLine, LogRequest
@@ -16,6 +16,12 @@ from manager.store.watch import WatchLaggedError
 
 BATCHES_MAX: Final = 16
 """Batches of lines that wait for one reader; what comes further waits at the nodes."""
+
+
+INCOMPLETE: Final = (
+    "warning: incomplete log stream. some logs could not be retrieved for the following reasons"
+)
+"""In Docker's words."""
 
 
 class LogSources(Protocol):
@@ -27,6 +33,7 @@ class LogSources(Protocol):
         """Yields the lines that the agent answers.
 
         Raises:
+            NotLeaderError: another manager leads (by now).
             UnavailableError: the agent is not there, or lines are missing.
         """
         ...
@@ -50,7 +57,7 @@ class Selection(Protocol):
 
 
 class LogBroker:
-    """Reads the logs of tasks wherever they run."""
+    """Reads the logs of tasks wherever they run, on the manager that leads."""
 
     def __init__(
         self, store: Store, sources: LogSources, clock: Clock, chance: random.Random
@@ -67,21 +74,32 @@ class LogBroker:
         Close the iterator (``contextlib.aclosing``) to end the reading everywhere.
 
         Raises:
+            NotLeaderError: another manager leads (by now): nothing more will come.
             UnavailableError: after all lines that could be had: which are missing and why.
         """
+        async with aclosing(self.read_batches(task_ids, selection)) as batches:
+            async for lines in batches:
+                for line in lines:
+                    yield line
+
+    async def read_batches(
+        self, task_ids: Sequence[str], selection: Selection
+    ) -> AsyncGenerator[tuple[LogLine, ...], None]:
+        """The same, as the lines come from the nodes: several at once."""
         reading = _Reading(self._store, self._sources, self._clock, selection)
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(reading.read_all(task_ids, self._new_id))
             try:
                 while (lines := await reading.next_batch()) is not None:
-                    for line in lines:
-                        yield line
+                    yield lines
             except GeneratorExit:
                 pass  # the group must not see it: nobody reads on, which is no error
             finally:
                 reader.cancel()
+        if reading.lost is not None:
+            raise reading.lost
         if reading.faults and not selection.follow:
-            raise UnavailableError(f"incomplete log stream: {'; '.join(reading.faults)}")
+            raise UnavailableError(_warning(reading.faults))
 
 
 class _Reading:
@@ -94,6 +112,7 @@ class _Reading:
         self._selection = selection
         self._queue: asyncio.Queue[tuple[LogLine, ...] | None] = asyncio.Queue(BATCHES_MAX)
         self.faults: list[str] = []
+        self.lost: NotLeaderError | None = None
 
     async def next_batch(self) -> tuple[LogLine, ...] | None:
         """The next lines; None at the end."""
@@ -122,6 +141,9 @@ class _Reading:
             async with aclosing(self._sources.read_logs(node_id, request)) as batches:
                 async for lines in batches:
                     await self._queue.put(lines)
+        except NotLeaderError as error:
+            self.lost = error
+            await self._queue.put(None)
         except SwarmdError as error:
             self.faults.append(str(error))
             if self._selection.follow:
@@ -157,5 +179,9 @@ class _Reading:
         )
 
     def _fault_line(self, task_id: str, error: str) -> LogLine:
-        text = f"warning: incomplete log stream: {error}\n"
+        text = f"{_warning([error])}\n"
         return LogLine(task_id=task_id, stream="stderr", at=self._clock.now(), data=text.encode())
+
+
+def _warning(faults: Sequence[str]) -> str:
+    return f"{INCOMPLETE}: {', '.join(faults)}"

@@ -23,7 +23,7 @@ from common.protocol.upgrade import Door, UpgradeRefusedError, dial
 from manager import relay
 from manager.listener import ClusterListener
 from manager.raft.peers import Peer, RaftStatus
-from manager.relay import FOR, FROM, PASS_ON
+from manager.relay import FOR, FROM, PASS_ON, DialManager
 from manager.routes import DISPATCH, ManagerRoutes
 from manager.store.changes import Create
 from manager.store.store import Store, memory_store
@@ -57,6 +57,7 @@ class FakeManager:
     store: Store
     leads: bool
     address: str = ""
+    dial: DialManager | None = None
     dispatcher: FakeDispatcher = field(default_factory=FakeDispatcher)
 
     def status(self) -> RaftStatus:
@@ -103,9 +104,8 @@ class World:
         async def dial_manager(door: Door, bounds: StreamBounds) -> FramedStream:
             return await dial(door, context, bounds, lambda _: None)
 
-        routes = ManagerRoutes(
-            cast("Any", manager), self._spawn, SystemClock(), dial_manager
-        ).routes()
+        manager.dial = dial_manager
+        routes = ManagerRoutes(cast("Any", manager), self._spawn, SystemClock()).routes()
         async with listening(self.directory / name, routes, who) as listener:
             yield listener
 

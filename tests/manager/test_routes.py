@@ -30,6 +30,7 @@ STATUS = status_of(ME, nodes=frozenset({"node-a"}))
 class FakeManager:
     store: Store
     raft: RaftStatus = STATUS
+    dial: None = None
 
     def status(self) -> RaftStatus:
         return self.raft
@@ -49,7 +50,7 @@ async def manager() -> FakeManager:
 
 
 def vouch(manager: FakeManager, node: str) -> None:
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock(), cast("Any", None))
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
     routes.vouch(identity(node), Access.MANAGER)
 
 
@@ -100,8 +101,8 @@ class FakeDispatcher:
 
 async def test_a_session_ends_when_the_certificate_that_it_was_opened_with_has_run_out() -> None:
     clock = FakeClock()
-    manager = SimpleNamespace(dispatcher=FakeDispatcher())
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock, cast("Any", None))
+    manager = SimpleNamespace(dispatcher=FakeDispatcher(), dial=None)
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock)
     ours, theirs = local_channel()
     caller = Caller(peer=identity("node-w", Role.WORKER), address="", expires_at=clock.now() + 5000)
     async with asyncio.TaskGroup() as group:

@@ -60,7 +60,7 @@ class FakeLogs:
 
     def __init__(self) -> None:
         self.lines: list[LogLine] = []
-        self.error = ""
+        self.fault: UnavailableError | None = None
         self.asked: list[tuple[list[str], LogSelection]] = []
 
     async def read(
@@ -70,8 +70,8 @@ class FakeLogs:
         for line in self.lines:
             if line.task_id in task_ids:
                 yield line
-        if self.error:
-            raise UnavailableError(self.error)
+        if self.fault is not None:
+            raise self.fault
 
 
 class FakeLog(MemoryLog):

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from common.errors import UnavailableError
+from common.errors import NotLeaderError, UnavailableError
 from common.model.node import Node
 from common.model.task import Task, TaskState, TaskStatus
 from common.protocol.messages import LogLine, LogRequest
-from manager.logs.broker import BATCHES_MAX, LogBroker
+from manager.logs.broker import BATCHES_MAX, INCOMPLETE, LogBroker
 from manager.store.changes import Create, Update
 from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock, settle
@@ -31,6 +31,7 @@ class Selection:
 class FakeSources:
     batches: dict[str, list[tuple[LogLine, ...]]] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
     requests: list[tuple[str, LogRequest]] = field(default_factory=list)
     given: int = 0
     open: int = 0
@@ -41,6 +42,8 @@ class FakeSources:
     ) -> AsyncGenerator[tuple[LogLine, ...], None]:
         if node_id in self.missing:
             raise UnavailableError(f"node {node_id} is not available")
+        if node_id in self.lost:
+            raise NotLeaderError("another manager leads")
         self.requests.append((node_id, request))
         self.open += 1
         try:
@@ -93,7 +96,7 @@ async def test_each_node_is_asked_once_for_all_of_its_tasks(store: Store) -> Non
 async def test_a_node_that_is_missing_is_named_after_all_that_could_be_had(store: Store) -> None:
     sources = FakeSources({"n1": [(line("a", "1"),)]}, missing={"n2"})
     got: list[bytes] = []
-    with pytest.raises(UnavailableError, match="incomplete log stream: node n2 is not available"):
+    with pytest.raises(UnavailableError, match=f"{INCOMPLETE}: node n2 is not available"):
         await copy(broker(store, sources).read(["a", "c"], Selection()), got.append)
     assert got == [b"1"]
 
@@ -103,7 +106,16 @@ async def test_who_follows_is_told_of_a_missing_node_at_once(store: Store) -> No
     async with aclosing(broker(store, sources).read(["a", "c"], Selection(follow=True))) as lines:
         told = await anext(lines)
     assert (told.stream, told.task_id) == ("stderr", "c")
-    assert told.data == b"warning: incomplete log stream: node n2 is not available\n"
+    assert told.data == f"{INCOMPLETE}: node n2 is not available\n".encode()
+    assert sources.open == 0
+
+
+async def test_a_change_of_the_leader_ends_all_reading_at_once(store: Store) -> None:
+    sources = FakeSources({"n1": [(line("a", "1"),)]}, endless=asyncio.Event(), lost={"n2"})
+    got: list[bytes] = []
+    with pytest.raises(NotLeaderError):
+        await copy(broker(store, sources).read(["a", "c"], Selection(follow=True)), got.append)
+    assert got == [b"1"]
     assert sources.open == 0
 
 
