@@ -14,7 +14,9 @@ from aiohttp import web
 
 from common.keeper import Keeper
 
-BACKLOG: Final = 128
+BACKLOG: Final = 1024
+"""Connections that the kernel keeps for us: thousands of agents dial a new leader at once, and who finds no place there
+tries again only a second later."""
 ACCEPT_PAUSE_SECONDS: Final = 0.5
 """After the kernel could not give us a connection, for want of file descriptors or memory."""
 TLS_SHUTDOWN_SECONDS: Final = 2.0
@@ -63,11 +65,11 @@ class Acceptor:
         places = asyncio.Semaphore(self._bounds.handshakes_max)
         while True:
             await places.acquire()
-            await _until_readable(bound)
             try:
                 connection, address = bound.accept()
-            except BlockingIOError:
-                places.release()  # the client has gone again
+            except BlockingIOError:  # only now: a turn of a busy loop is to take all that have come, not one
+                places.release()
+                await _until_readable(bound)
                 continue
             except OSError as error:
                 places.release()
