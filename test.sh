@@ -12,9 +12,10 @@ bench_packages="$integration_packages crun runc wrk"
 usage() {
     cat <<END
 usage: ./test.sh [all | lint | unit | integration [PYTEST ARGS…]]
-       ./test.sh bench [NAME…] [--json FILE]      measures; the figures never make it fail
+       ./test.sh bench [NAME…] [--quick] [--json FILE]
+                                                  measures; the figures never make it fail
        ./test.sh chaos [--rounds N] [--seed S] [--only PART]
-                                                  long runs: simulation, kill -9 of a host, faults among
+                                                  long runs: simulation, 5,000 simulated agents, kill -9 of a host, faults among
                                                   managers, false alarms on busy processors
 
   all (the default) is lint, unit and integration. Integration, bench and chaos need root: they make network

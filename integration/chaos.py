@@ -2,10 +2,10 @@
 
     python -m integration.chaos [--rounds N] [--seed S]
 
-First the simulated cluster, ``SEEDS_PER_ROUND`` seeds a round. Then a real host: each round changes services at
-random, kills swarmd or a container with SIGKILL at a random moment, starts swarmd again, and asks: are all services as
-they should be, is every acknowledged change there, does nothing run that should not? Exit code 1 at the first answer
-that is no; the seed repeats the choices (not the timing).
+First the simulated cluster, ``SEEDS_PER_ROUND`` seeds a round, and a leader with ``FLEET_AGENTS`` simulated agents.
+Then a real host: each round changes services at random, kills swarmd or a container with SIGKILL at a random moment,
+starts swarmd again, and asks: are all services as they should be, is every acknowledged change there, does nothing
+run that should not? Exit code 1 at the first answer that is no; the seed repeats the choices (not the timing).
 """
 
 import argparse
@@ -25,6 +25,7 @@ from integration.chaos_managers import kill_managers_for_real
 from integration.host import REPOSITORY, Host, wait_for
 
 SEEDS_PER_ROUND = 20
+FLEET_AGENTS, ROUNDS_PER_FLEET = 5000, 5
 CHANGES_PER_ROUND = 4
 SERVICES_MAX = 4
 REPLICAS_MAX = 5
@@ -57,6 +58,24 @@ def simulate(seed: int, rounds: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "tests/simulation"],
         env=os.environ | {"SWARMD_SEEDS": f"{seed}:{seed + count}"},
+        cwd=REPOSITORY,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(1)
+
+
+def simulate_agents(seed: int, rounds: int) -> None:
+    """One leader with 5,000 agents in one process and virtual time, a seed a run."""
+    count = max(1, rounds // ROUNDS_PER_FLEET)
+    print(f"==> {FLEET_AGENTS} agents: seeds {seed} to {seed + count - 1}", flush=True)
+    environment = {
+        "SWARMD_AGENTS": str(FLEET_AGENTS),
+        "SWARMD_FLEET_SEEDS": f"{seed}:{seed + count}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "tests/simulation/test_dispatch.py"],
+        env=os.environ | environment,
         cwd=REPOSITORY,
         check=False,
     )
@@ -183,6 +202,7 @@ class RealChaos:
 
 PARTS = {
     "simulation": simulate,
+    "agents": simulate_agents,
     "host": kill_for_real,
     "managers": kill_managers_for_real,
     "heartbeats": keep_busy,

@@ -26,12 +26,11 @@ from typing import Any
 
 from integration.bench.dispatcher_cluster import make_root, peer
 from integration.bench.processes import busy_seconds
-from integration.bench.rows import Row, row
+from integration.bench.rows import QUICK_VARIABLE, Row, row
 from integration.bench.told import Told
 from integration.links import inside, run
 
 MIB = 1 << 20
-QUICK_VARIABLE = "SWARMD_BENCH_QUICK"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ QUICK = Scale(
     agents=(50,),
     tasks=500,
     samples=1,
-    steady_seconds=2.0,
+    steady_seconds=1.0,
     roll_seconds=1.0,
     roll_per_second=100.0,
     storm_seconds=1.0,

@@ -1,7 +1,7 @@
 """One leader and 1,000 agents in virtual time, from a seed: hosts hang, connections break, leaders change, tasks move.
 
 The leader is the real dispatcher with all loops, over a store in memory; ``SWARMD_AGENTS=5000`` makes it larger, and
-``SWARMD_SEEDS=7:9`` repeats runs. Agents are light, but take assignments as the real one does.
+``SWARMD_FLEET_SEEDS=7:9`` repeats runs. Agents are light, but take assignments as the real one does.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ ROUNDS = 2
 
 
 def seeds() -> range:
-    first, _, end = os.environ.get("SWARMD_SEEDS", "0:1").partition(":")
+    first, _, end = os.environ.get("SWARMD_FLEET_SEEDS", "0:1").partition(":")
     return range(int(first), int(end))
 
 
