@@ -75,6 +75,8 @@ class FramedStream(asyncio.BufferedProtocol):
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
         self._is_full = self._is_flush_due = self._is_reading_paused = False
+        self._owes_room = False
+        """Whether frames waited, or were refused, since room was told of."""
         self._frames_of_turn, self._is_busy = 0, False
         self._is_closing = self._is_told_to_close = False
         self._heard = self._spoke = True
@@ -138,6 +140,7 @@ class FramedStream(asyncio.BufferedProtocol):
             return False
         size = LENGTH_BYTES + len(frame)
         if self._out and self._out_bytes + size > self._bounds.buffer_bytes_max:
+            self._owes_room = True
             return False
         self._out.append(length_prefix(frame))
         self._out.append(frame)
@@ -148,6 +151,7 @@ class FramedStream(asyncio.BufferedProtocol):
             self._loop.call_soon(self._flush)
             if not self._is_busy:
                 self._write()
+        self._owes_room = self._owes_room or bool(self._out)
         return True
 
     def pause_reading(self) -> None:
@@ -272,7 +276,8 @@ class FramedStream(asyncio.BufferedProtocol):
         if self._out:
             self._write()
         self._close_when_empty()
-        if self._on_room is not None:
+        if self._owes_room and self._on_room is not None:
+            self._owes_room = False
             self._on_room()
 
     def _close_when_empty(self) -> None:
