@@ -67,7 +67,8 @@ class Acceptor:
             await places.acquire()
             try:
                 connection, address = bound.accept()
-            except BlockingIOError:  # only now: a turn of a busy loop is to take all that have come, not one
+            except BlockingIOError:
+                # Only now: a turn of a busy loop is to take all that have come, not one.
                 places.release()
                 await _until_readable(bound)
                 continue
