@@ -29,6 +29,7 @@ from common.codec import decode, encode
 from common.garbage import walk_old_objects_rarely
 from common.model.node import Role
 from common.model.task import Task, TaskState, TaskStatus
+from common.pki.authority import trust_in
 from common.pki.contexts import client_context
 from common.pki.identity import MANAGER_NAME
 from common.protocol.framing import ALIVE, FrameSplitter, length_prefix
@@ -48,7 +49,13 @@ from common.protocol.messages import (
 )
 from common.protocol.tls_channel import FROM_MANAGER_BYTES_MAX, PROTOCOL, SILENCE_SECONDS
 from common.protocol.upgrade import host_and_port
-from integration.bench.dispatcher_cluster import agent_address, agent_id, description, identity
+from integration.bench.dispatcher_cluster import (
+    agent_address,
+    agent_id,
+    description,
+    identity,
+    root_in,
+)
 from integration.bench.told import obey
 from manager.routes import DISPATCH
 from worker.agent.session import BACKOFF_FIRST_SECONDS, BACKOFF_LONGEST_SECONDS, OPEN_SECONDS_MAX
@@ -68,6 +75,7 @@ class Fleet:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.trust = trust_in(root_in(directory).certificate)
         self.chance = random.Random(1)
         self.agents: list[Agent] = []
         self.address = ""
@@ -201,7 +209,7 @@ class Agent:
             encode(
                 Register(
                     node_id=agent_id(self.number),
-                    description=description(self.number),
+                    description=description(self.number, self._fleet.trust),
                     protocol=PROTOCOL_VERSION,
                 )
             )

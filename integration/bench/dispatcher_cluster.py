@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from common.clock import SystemClock
-from common.model.node import NodeDescription, Role
+from common.model.node import NodeDescription, Role, TlsInfo
 from common.model.placement import Platform
 from common.model.resources import Resources
 from common.pki.authority import Root, new_request, new_root, sign
@@ -37,12 +37,13 @@ def agent_address(number: int) -> str:
     return f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
 
 
-def description(number: int) -> NodeDescription:
+def description(number: int, trust: TlsInfo) -> NodeDescription:
     """What the node says of itself."""
     return NodeDescription(
         hostname=f"host-{number}",
         platform=Platform(os="linux", architecture="x86_64"),
         resources=Resources(nano_cpus=16 * 10**9, memory_bytes=64 << 30),
+        tls_info=trust,
     )
 
 
@@ -51,6 +52,14 @@ def make_root(directory: Path) -> None:
     root = new_root(SystemClock().now())
     (directory / _ROOT_CERTIFICATE).write_bytes(root.certificate)
     (directory / _ROOT_KEY).write_bytes(root.key)
+
+
+def root_in(directory: Path) -> Root:
+    """The cluster's authority."""
+    return Root(
+        certificate=(directory / _ROOT_CERTIFICATE).read_bytes(),
+        key=(directory / _ROOT_KEY).read_bytes(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +73,7 @@ class Identity:
 
 def identity(directory: Path, node_id: str, role: Role) -> Identity:
     """The certificate of a node, made on first use. Nobody waits for the disk: there are thousands."""
-    root = Root(
-        certificate=(directory / _ROOT_CERTIFICATE).read_bytes(),
-        key=(directory / _ROOT_KEY).read_bytes(),
-    )
+    root = root_in(directory)
     certificate, key = directory / f"{node_id}.crt", directory / f"{node_id}.key"
     if not key.exists():
         private, request = new_request()

@@ -25,12 +25,13 @@ from common.clock import SystemClock
 from common.errors import StaleVersionError
 from common.garbage import walk_old_objects_rarely
 from common.ids import container_id_source, id_source
-from common.model.cluster import Cluster
+from common.model.cluster import Cluster, RootCa
 from common.model.container_spec import ContainerSpec
-from common.model.node import Node, NodeState, NodeStatus, Role
+from common.model.node import Node, NodeState, NodeStatus, Role, TlsInfo
 from common.model.policies import FailureAction, UpdateConfig
 from common.model.service import Replicated, Service, ServiceSpec
 from common.model.task import ContainerStatus, Task, TaskSpec, TaskState, TaskStatus
+from common.pki.authority import trust_in
 from common.pki.contexts import client_context, server_context
 from common.protocol.stream import FramedStream, StreamBounds
 from common.protocol.upgrade import Door, dial
@@ -41,6 +42,7 @@ from integration.bench.dispatcher_cluster import (
     description,
     identity,
     peer,
+    root_in,
 )
 from integration.bench.fresh_process import pss_bytes
 from integration.bench.told import obey
@@ -64,7 +66,7 @@ class Leader:
     """Does what it is told."""
 
     def __init__(self, directory: Path, number: int) -> None:
-        self._number = number
+        self._directory, self._number = directory, number
         self._clock, self._chance = SystemClock(), random.Random(os.urandom(8))
         self._identity = identity(directory, peer(number).node_id, Role.MANAGER)
         self._links: TlsLinks
@@ -142,8 +144,11 @@ class Leader:
     async def do_load(self, agents: int, tasks: int) -> dict[str, Any]:
         """Writes so many nodes, and so many running tasks on them."""
         await self.manager.log.until_leader()
-        await self._write([Create(object=Cluster(id=CLUSTER_ID))])
-        await self._write([Create(object=_node(number)) for number in range(agents)])
+        root = root_in(self._directory)
+        authority = RootCa(certificate=root.certificate, key=root.key)
+        await self._write([Create(object=Cluster(id=CLUSTER_ID, root_ca=authority))])
+        trust = trust_in(root.certificate)
+        await self._write([Create(object=_node(number, trust)) for number in range(agents)])
         new_id, new_container_id = id_source(self._chance), container_id_source(self._chance)
         for first in range(0, tasks, TASKS_PER_SERVICE):
             service = _service(new_id(), first // TASKS_PER_SERVICE)
@@ -217,10 +222,10 @@ class Leader:
 # ------------------------------------------------------------------------------------ the cluster
 
 
-def _node(number: int) -> Node:
+def _node(number: int, trust: TlsInfo) -> Node:
     return Node(
         id=agent_id(number),
-        description=description(number),
+        description=description(number, trust),
         status=NodeStatus(state=NodeState.READY, addr=agent_address(number)),
     )
 
