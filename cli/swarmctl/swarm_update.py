@@ -6,6 +6,7 @@ import click
 
 from cli.swarmctl import arguments
 from cli.swarmctl.client import current_client
+from cli.swarmctl.command_line import not_yet
 from cli.swarmctl.unlocking import is_locking, tell_unlock_key
 
 _PLACES = {
@@ -46,6 +47,9 @@ def command(**given: Any) -> None:  # noqa: ANN401 - click passes the options by
     click.echo("Swarm updated.")
     if given["autolock"] and not is_locking(before):
         tell_unlock_key(client)
+
+
+command.params.append(not_yet("--external-ca", "external certificate authorities"))
 
 
 def _value(name: str, given: Any) -> Any:  # noqa: ANN401 - each flag has its own

@@ -25,7 +25,7 @@ def routes(
 ) -> list[web.RouteDef]:
     """The routes, without a version, for ``common.engine_api.application``; the worker's half adds its own."""
     system = System(node, engine, events, clock)
-    swarm, nodes, tasks, logs = Swarm(node), Nodes(node, clock), Tasks(node), Logs(node)
+    swarm, nodes, tasks, logs = Swarm(node, clock), Nodes(node, clock), Tasks(node), Logs(node)
     snapshots = Snapshots(node, clock)
     services = Services(node, engine, clock, chance)
     secrets, configs = Payloads(node, SECRETS, chance), Payloads(node, CONFIGS, chance)

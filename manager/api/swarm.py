@@ -1,10 +1,12 @@
 """The swarm itself: make one, look at it, change its settings, leave it."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
 
+from common.clock import Clock
 from common.engine_api.http import flag, integer, json_response, read_json
 from common.engine_json import parse
 from common.errors import (
@@ -14,7 +16,7 @@ from common.errors import (
     StaleVersionError,
     UnavailableError,
 )
-from common.model.cluster import Cluster, RootCa
+from common.model.cluster import Cluster, ClusterSpec, RootCa
 from common.model.node import ManagerStatus, Reachability
 from common.pki.lock import Lock
 from common.pki.tokens import new_token
@@ -29,6 +31,8 @@ from manager.api.parse.raw import body_object, member
 from manager.api.ports import LocalState, SwarmNode
 from manager.api.render.cluster import render_swarm
 from manager.api.standing import has_leader
+from manager.ca.asked_root import asked_root, changes_root, kept
+from manager.ca.removal import longest_life
 from manager.store.changes import Update
 from manager.store.state import State
 
@@ -55,8 +59,8 @@ _ROTATIONS = {"worker": "rotateWorkerToken", "manager": "rotateManagerToken"}
 class Swarm:
     """The handlers of ``/swarm``."""
 
-    def __init__(self, node: SwarmNode) -> None:
-        self._node = node
+    def __init__(self, node: SwarmNode, clock: Clock) -> None:
+        self._node, self._clock = node, clock
 
     async def inspect(self, _request: web.Request) -> web.Response:
         """``GET /swarm``."""
@@ -113,19 +117,32 @@ class Swarm:
         version = integer(request, "version")
         body = await read_json(request)
         cluster = _cluster(store.state)
-        changed = replace(cluster, spec=parse_cluster_spec(body, cluster.spec))
+        asked = parse_cluster_spec(body, cluster.spec)
+        if version != cluster.version:
+            raise out_of_sequence()
+        changed = await self._with_authority(cluster, asked)
         for role, name in _ROTATIONS.items():
             if flag(request, name):
                 changed = replace(changed, root_ca=_with_new_token(changed.root_ca, role))
         rotates = flag(request, "rotateManagerUnlockKey")
         changed = replace(changed, unlock_key=_unlock_key(changed, rotates=rotates))
-        if version != cluster.version:
-            raise out_of_sequence()
         try:
             await store.propose([Update(object=changed)])
         except StaleVersionError:
             raise out_of_sequence() from None
         return web.Response()
+
+    async def _with_authority(self, cluster: Cluster, asked: ClusterSpec) -> Cluster:
+        """The cluster with this spec; where it asks for another root, with what begins the change to it."""
+        root, config = cluster.root_ca, asked.ca_config
+        if changes_root(cluster.spec.ca_config, config):
+            root = await asyncio.to_thread(asked_root, root, config, self._clock.now())
+        return replace(
+            cluster,
+            spec=replace(asked, ca_config=kept(config)),
+            root_ca=root,
+            longest_cert_seconds=max(longest_life(cluster), config.node_cert_expiry_seconds),
+        )
 
 
 def _with_new_token(root_ca: RootCa, role: str) -> RootCa:

@@ -9,6 +9,7 @@ from cli.swarmctl.client import current_client
 from cli.swarmctl.command_line import Group, not_yet
 from cli.swarmctl.filters import format_option
 from cli.swarmctl.joining import ROLES, join_command, join_token, tell_new_swarm
+from cli.swarmctl.root_authority import command as ca
 from cli.swarmctl.snapshots import command as snapshot
 from cli.swarmctl.swarm_update import command as swarm_update
 from cli.swarmctl.table import show_objects
@@ -171,6 +172,7 @@ def inspect(format_: str | None) -> None:
     show_objects([current_client().get("/swarm")], format_=format_)
 
 
+command.add_command(ca)
 command.add_command(snapshot)
 command.add_command(swarm_update)
 command.add_command(unlock)

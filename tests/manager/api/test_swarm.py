@@ -1,16 +1,21 @@
 """The swarm through the API, and what a node says that is part of none."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from common.model.cluster import ClusterSpec, OrchestrationConfig
+from common.model.cluster import ClusterSpec, OrchestrationConfig, RootCa
 from common.model.node import Availability
 from common.pki.lock import Lock
 from common.pki.tokens import parse_token
 from manager.api.ports import JoinRequest, LocalState
+from manager.store.changes import Update
 from tests.support.api_swarm import ApiSwarm
 from tests.support.fake_swarm import CLUSTER_ID, NODE_ID, UNLOCK_KEY, standing
+from tests.support.pki import root_of
+
+ROOT, OWN = root_of("old"), root_of("own")
 
 NOT_A_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect '
@@ -132,6 +137,61 @@ async def test_rotates_a_join_token(swarm: ApiSwarm, role: str) -> None:
     assert changed == {role}
     assert parse_token(after["JoinTokens"][role]).is_for(b"")
     assert after["Spec"] == before["Spec"]
+
+
+async def with_root(swarm: ApiSwarm) -> None:
+    cluster = swarm.store.state.cluster()
+    assert cluster is not None
+    root_ca = RootCa(certificate=ROOT.certificate, key=ROOT.key, worker_token="w")
+    await swarm.store.propose([Update(object=replace(cluster, root_ca=root_ca))])
+
+
+async def test_begins_to_change_the_root_and_goes_on_with_the_former_one(swarm: ApiSwarm) -> None:
+    await with_root(swarm)
+    before = await swarm.get("/swarm")
+    await change(swarm, {"CAConfig": {"ForceRotate": 1}})
+    after = await swarm.get("/swarm")
+    assert after["RootRotationInProgress"]
+    assert after["Spec"]["CAConfig"]["ForceRotate"] == 1
+    assert after["JoinTokens"] == before["JoinTokens"]
+    assert after["TLSInfo"]["TrustRoot"] == before["TLSInfo"]["TrustRoot"]
+    assert after["TLSInfo"]["CertIssuerPublicKey"] != before["TLSInfo"]["CertIssuerPublicKey"]
+    await change(swarm, after["Spec"])
+    again = await swarm.get("/swarm")
+    assert again["TLSInfo"] == after["TLSInfo"], "another setting begins no other rotation"
+
+
+async def test_takes_a_root_that_is_given_and_never_shows_its_key(swarm: ApiSwarm) -> None:
+    await with_root(swarm)
+    pem = {"SigningCACert": OWN.certificate.decode(), "SigningCAKey": OWN.key.decode()}
+    await change(swarm, {"CAConfig": pem})
+    cluster = swarm.store.state.cluster()
+    assert cluster is not None
+    assert cluster.root_ca.rotation is not None
+    assert cluster.root_ca.rotation.key == OWN.key
+    assert cluster.spec == ClusterSpec()
+    assert "PRIVATE" not in json.dumps(await swarm.get("/swarm"))
+
+
+async def test_a_root_that_cannot_be_one_changes_nothing(swarm: ApiSwarm) -> None:
+    await with_root(swarm)
+    version = (await swarm.get("/swarm"))["Version"]["Index"]
+    pem = {"SigningCACert": OWN.certificate.decode(), "SigningCAKey": ROOT.key.decode()}
+    path = f"/swarm/update?version={version}"
+    assert await swarm.call("POST", path, json={"CAConfig": pem}) == (
+        400,
+        "the CA certificate is not that of the CA key",
+    )
+    assert not (await swarm.get("/swarm"))["RootRotationInProgress"]
+
+
+async def test_remembers_the_longest_life_of_certificates(swarm: ApiSwarm) -> None:
+    for hours in (10_000, 1):
+        await change(swarm, {"CAConfig": {"NodeCertExpiry": hours * 3600 * 10**9}})
+    cluster = swarm.store.state.cluster()
+    assert cluster is not None
+    assert cluster.longest_cert_seconds == 10_000 * 3600
+    assert cluster.spec.ca_config.node_cert_expiry_seconds == 3600
 
 
 async def change(swarm: ApiSwarm, body: object, **flags: str) -> None:

@@ -56,7 +56,7 @@ INVALID = {
 }
 ABSENT = {
     "an external authority": {"CAConfig": {"ExternalCAs": [{"URL": "https://ca"}]}},
-    "a new root": {"CAConfig": {"ForceRotate": 1}},
+    "a certificate whose key is elsewhere": {"CAConfig": {"SigningCACert": "c"}},
 }
 
 
