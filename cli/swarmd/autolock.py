@@ -58,7 +58,7 @@ async def follow(store: Store, vault: Vault) -> Cluster | None:
 
 
 def _differs(cluster: Cluster | None, vault: Vault) -> bool:
-    return cluster is not None and lock_of(cluster) != vault.lock
+    return cluster is not None and not vault.is_under(lock_of(cluster))
 
 
 def lock_of(cluster: Cluster) -> Lock | None:

@@ -22,10 +22,9 @@ async def unlock(living: Living, key: str) -> None:
     lock = Lock.parse(key)
     try:
         await asyncio.to_thread(vault.unlock, lock)
+        living.go_on(await resumed(living, membership))
     except WrongKeyError:
         raise InvalidInputError(WRONG_KEY) from None
-    try:
-        living.go_on(await resumed(living, membership))
     except BaseException:
         vault.forget()
         raise

@@ -54,8 +54,10 @@ class Vault:
         self.keys.tidy()
         if not self.keys.exists():
             return  # a log that was never started
+        self.keys.keeps_all = True
         self._find_inner()
         self._certificates.relock(self._inner() if self.keys.is_sealed() else None)
+        self.keys.keeps_all = False
 
     def unlock(self, lock: Lock) -> None:
         """Makes both usable from now on.
@@ -74,11 +76,12 @@ class Vault:
             SystemFailureError: the machine refuses; they open with the lock from before or with this one.
         """
         with self._turn:
-            if lock is not None:
+            self.keys.keeps_all = True
+            if lock is not None and self._certificates.lock is None:
                 self._certificates.relock(self._inner())
             self.keys.relock(lock)
-            if lock is None:
-                self._certificates.relock(None)
+            self._certificates.relock(self._inner() if lock is not None else None)
+            self.keys.keeps_all = False
 
     def release(self) -> None:
         """Has the certificate's key in clear: the node goes on as a worker, and its log will be gone.
@@ -88,9 +91,14 @@ class Vault:
         """
         self._certificates.relock(None)
 
+    def is_under(self, lock: Lock | None) -> bool:
+        """Whether both are locked with this one, and nothing is left to do about it."""
+        return self.keys.lock == lock and not self.keys.keeps_all
+
     def forget(self) -> None:
         """Knows no lock any more."""
         self.keys.forget()
+        self.keys.keeps_all = False
         self._certificates.lock = None
 
     def _inner(self) -> Lock:

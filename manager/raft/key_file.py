@@ -8,6 +8,7 @@ The newest key stands first: new files are sealed with it. The file is replaced 
 with the lock from before or with the one from after.
 """
 
+import logging
 import os
 import threading
 import zlib
@@ -18,15 +19,19 @@ from common.errors import SystemFailureError, UnavailableError
 from common.files import NEW_SUFFIX, replace_durably, sync_directory
 from common.pki.lock import Lock, WrongKeyError
 from manager.raft.disk import told
-from manager.raft.seal import KEY_BYTES, SEALED_PREFIXES
+from manager.raft.seal import KEY_BYTES, SEALED_PREFIXES, Seal
 
 KEY_NAME: Final = "key"
 KEYS_MAX: Final = 8
-"""Keys of one log that are in use at the same time: the newest, and those that older files are sealed with."""
+"""Keys of one log that are in use at the same time: the newest, and those that older files are sealed with.
+
+A lock that changes more often seals the keys that there are. Each start forgets those that are not needed."""
 _MAGIC: Final = b"swarmdK1"
 _CLEAR, _SEALED = b"\0", b"\1"
 _CHECKSUM_BYTES: Final = 4
 _BYTES_MAX: Final = 4096
+_log = logging.getLogger("swarmd.raft.key")
+
 LOCKED: Final = (
     "Swarm is encrypted and needs to be unlocked before it can be used. "
     'Please use "docker swarm unlock" to unlock it.'
@@ -47,6 +52,9 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock: Lock | None = None
+        self._seal: Seal | None = None
+        self.keeps_all = False
+        """Whether something else may still be under a key that no file of the log needs."""
         self._turn = threading.RLock()
 
     @property
@@ -71,7 +79,31 @@ class KeyFile:
     def forget(self) -> None:
         """Knows no lock any more: the file is gone, or is another one's."""
         with self._turn:
-            self._lock = None
+            self._lock = self._seal = None
+
+    def new_seal(self) -> Seal:
+        """What a log is opened with, which takes up other keys that are made meanwhile.
+
+        Raises:
+            LockedError: it has not been unlocked.
+            SystemFailureError: they are gone or damaged, or the machine refuses.
+        """
+        with self._turn:
+            newest, *older = self.load_or_create()
+            self._seal = Seal(newest, older=older)
+            return self._seal
+
+    def keep_only(self, seal: Seal) -> None:
+        """Forgets keys that no file of the log needs any more, as the seal has found that opened them all."""
+        with self._turn:
+            try:
+                keys, used = self.load(), seal.used()
+                if not self.keeps_all and keys[0] == used[0] and len(used) < len(keys):
+                    self.replace_keys(used)
+            except (
+                SystemFailureError
+            ) as error:  # they do no harm to the log: the next start tries again
+                _log.warning("former keys of the log are kept", extra={"reason": error})
 
     def begin(self, lock: Lock | None) -> None:
         """Makes the first key, sealed from the beginning; nothing may be there yet.
@@ -130,13 +162,21 @@ class KeyFile:
     def relock(self, lock: Lock | None) -> None:
         """Seals the keys with another lock, or none; durable when this returns.
 
+        Another lock comes with another key, so that who has read the disk before can read nothing that is written
+        from now on. What is there already stays under the keys before.
+
         Raises:
             LockedError: it has not been unlocked.
             SystemFailureError: the machine refuses; it stays as it is.
         """
         with self._turn:
-            self._write(self.load(), lock)
+            keys = self.load()
+            if lock is not None and lock != self._lock and len(keys) < KEYS_MAX:
+                keys = (os.urandom(KEY_BYTES), *keys)
+            self._write(keys, lock)
             self._lock = lock
+            if self._seal is not None:
+                self._seal.renew(keys)
 
     def replace_keys(self, keys: tuple[bytes, ...]) -> None:
         """Keeps other keys, the newest first, under the same lock.
@@ -148,6 +188,8 @@ class KeyFile:
             raise ValueError(f"a log has 1 to {KEYS_MAX} keys, not {len(keys)}")
         with self._turn:
             self._write(keys, self._lock)
+            if self._seal is not None:
+                self._seal.renew(keys)
 
     def tidy(self) -> None:
         """Takes away what a crash has left of a replacement that was not complete: it may be in clear.

@@ -7,7 +7,7 @@ own, which is its nonce: no nonce is ever used twice with one key, because a pro
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -38,6 +38,8 @@ class Cipher:
     """Bytes that nobody without the key can foresee, for finding the records in this file."""
     proof: bytes
     """Says whether it is the key with which the file was begun."""
+    origin: bytes = field(repr=False)
+    """The manager's key that it comes from."""
 
     def seal(self, number: int, data: bytes) -> bytes:
         """Seals; a number may be used once for each file."""
@@ -72,10 +74,20 @@ class Seal:
             if len(one) != KEY_BYTES:
                 raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(one)}")
         self._keys, self._random_bytes = (key, *older), random_bytes
+        self._used = {key}
 
-    def renew(self, key: bytes, older: Sequence[bytes]) -> None:
-        """Seals new files with another key from now on, and opens with these. May be called in any thread."""
-        self._keys = (key, *older)
+    def renew(self, keys: Sequence[bytes]) -> None:
+        """Seals new files with the first of these from now on, and opens with each. May be called in any thread."""
+        self._keys = tuple(keys)
+
+    def used(self) -> tuple[bytes, ...]:
+        """The newest key, and those of the others that a file was opened with, in order."""
+        newest, *older = self._keys
+        return (newest, *(key for key in older if key in self._used))
+
+    def is_newest(self, cipher: Cipher) -> bool:
+        """Whether a file that is written with it is one of the newest key's."""
+        return cipher.origin == self._keys[0]
 
     def new_salt(self) -> bytes:
         """A salt for a new file."""
@@ -90,13 +102,14 @@ class Seal:
         for key in self._keys:
             cipher = _cipher(key, salt, header)
             if cipher.proof == proof:
+                self._used.add(key)
                 return cipher
         return None
 
 
-def _cipher(key: bytes, salt: bytes, header: bytes) -> Cipher:
+def _cipher(origin: bytes, salt: bytes, header: bytes) -> Cipher:
     size = KEY_BYTES + MARK_BYTES + PROOF_BYTES
-    derived = HKDF(algorithm=SHA256(), length=size, salt=salt, info=header).derive(key)
+    derived = HKDF(algorithm=SHA256(), length=size, salt=salt, info=header).derive(origin)
     mark_end = KEY_BYTES + MARK_BYTES
     key, mark, proof = derived[:KEY_BYTES], derived[KEY_BYTES:mark_end], derived[mark_end:]
-    return Cipher(AESGCM(key), mark, proof)
+    return Cipher(AESGCM(key), mark, proof, origin)

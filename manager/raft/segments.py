@@ -32,7 +32,7 @@ from manager.raft.seal import Cipher, Seal
 _log = logging.getLogger("swarmd.raft.journal")
 
 SEGMENT_BYTES_MAX = 32 * 1024 * 1024
-"""A segment takes no more batches once it is this large."""
+"""A segment takes no more batches once it is this large, or once the key that it is sealed with is not the newest."""
 ALLOCATE_BYTES = 1024 * 1024
 """Space is taken from the disk so much ahead: a sync is faster when the file does not grow with each."""
 _NAME = re.compile(r"log-(\d{16})")
@@ -219,7 +219,7 @@ class Segments:
         if batch.begins is not None:
             self._next(Begins(batch.begins), batch.state)
         else:
-            if current.size >= SEGMENT_BYTES_MAX:
+            if current.size >= SEGMENT_BYTES_MAX or not self._seal.is_newest(current.cipher):
                 self._next(Follows(self._end), self._state)
                 current = self._writable()
             self._append(current, batch.items)

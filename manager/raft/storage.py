@@ -18,17 +18,15 @@ class Storage:
 
     open_directory: Callable[[], Directory]
     load_seal: Callable[[], Seal]
+    keep_keys: Callable[[Seal], None] = lambda _: None
+    """Told the seal once all files that count have been opened with it, so that keys of others may go."""
 
     @classmethod
     def at(cls, path: Path, keys: KeyFile | None = None) -> Self:
         """In a directory of the machine, the keys beside them."""
         file = keys if keys is not None else KeyFile(path / KEY_NAME)
 
-        def load_seal() -> Seal:
-            newest, *older = file.load_or_create()
-            return Seal(newest, older=older)
-
-        return cls(lambda: open_directory(path), load_seal)
+        return cls(lambda: open_directory(path), file.new_seal, file.keep_only)
 
     def open(self) -> "Opened":
         """Opens both for this process alone; blocks.
@@ -43,10 +41,12 @@ class Storage:
         try:
             seal = self.load_seal()
             snapshots = Snapshots.load(directory, seal)
-            return Opened(directory, Journal.open(directory, seal, snapshots.position), snapshots)
+            journal = Journal.open(directory, seal, snapshots.position)
         except BaseException:
             directory.close()
             raise
+        self.keep_keys(seal)
+        return Opened(directory, journal, snapshots)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from cli.swarmd.life import Surroundings
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
 from cli.swarmd.swarm_node import SwarmNode
+from common.errors import (
+    ConflictError,
+    InvalidInputError,
+    UnavailableError,
+)
 from common.events import EventLog
+from common.pki.lock import Lock
+from manager.api.parse.cluster_spec import parse_init_request
 from manager.api.ports import LocalState
+from manager.raft.storage import Storage
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import CLUSTER_ID, credentials, identity
 
@@ -23,12 +33,22 @@ async def addresses() -> Mapping[str, Sequence[str]]:
     return {}
 
 
+class Worker:
+    """Has nothing to forget."""
+
+    def show_trust(self, _trust: object) -> None:
+        pass
+
+    async def forget_tasks(self) -> None:
+        pass
+
+
 def node_in(data_root: Path) -> SwarmNode:
     clock = FakeClock()
     return SwarmNode(
         Surroundings(
             data_root=data_root,
-            worker=cast("Any", None),
+            worker=cast("Any", Worker()),
             addresses=addresses,
             events=EventLog(clock),
             clock=clock,
@@ -47,3 +67,55 @@ async def test_a_member_whose_log_is_gone_takes_part_no_more(tmp_path: Path) -> 
         assert "log is gone" in node.local_error()
         assert node.manager is None
     assert not places.log.exists()
+
+
+# ----------------------------------------------------------------------------------- locked
+
+LOCK = Lock(b"1" * 32)
+
+
+def locked_in(data_root: Path) -> Places:
+    places = Places(data_root / "swarm")
+    places.vault.begin(LOCK)
+    Storage.at(places.log, places.vault.keys).open().close()
+    places.certificates.write(credentials(identity("node1")))
+    places.membership.write(MEMBER)
+    return places
+
+
+async def test_a_locked_manager_waits_for_its_key(tmp_path: Path) -> None:
+    locked_in(tmp_path)
+    async with node_in(tmp_path) as node:
+        assert node.local_state() is LocalState.LOCKED
+        assert node.local_error().startswith("Swarm is encrypted and needs to be unlocked")
+        assert (node.manager, node.node_id) == (None, "")
+        for key, reason in (
+            ("nonsense", "invalid key string"),
+            (Lock(b"2" * 32).text, "swarm could not be unlocked: invalid key provided"),
+        ):
+            with pytest.raises(InvalidInputError) as refused:
+                await node.unlock(key)
+            assert str(refused.value) == reason
+        assert node.local_state() is LocalState.LOCKED
+
+
+async def test_a_locked_manager_makes_and_joins_no_other_swarm(tmp_path: Path) -> None:
+    locked_in(tmp_path)
+    async with node_in(tmp_path) as node:
+        with pytest.raises(UnavailableError, match="already part of a swarm"):
+            await node.init(parse_init_request({}))
+        with pytest.raises(UnavailableError, match="already part of a swarm"):
+            await node.init(parse_init_request({"ForceNewCluster": True}))
+    assert Places(tmp_path / "swarm").vault.is_locked()
+
+
+async def test_a_locked_manager_leaves_without_its_key(tmp_path: Path) -> None:
+    places = locked_in(tmp_path)
+    async with node_in(tmp_path) as node:
+        await node.leave(force=True)
+        assert node.local_state() is LocalState.INACTIVE
+        with pytest.raises(ConflictError, match="swarm is not locked"):
+            await node.unlock(LOCK.text)
+    assert places.membership.read() is None
+    assert not places.log.exists()
+    assert not places.certificates.key.exists()

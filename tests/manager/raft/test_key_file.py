@@ -5,9 +5,10 @@ import pytest
 
 from common.errors import SystemFailureError
 from common.pki.lock import Lock, WrongKeyError
-from manager.raft.key_file import KeyFile, LockedError, load_or_create_key
-from manager.raft.seal import KEY_BYTES
-from manager.raft.storage import Storage
+from manager.raft.key_file import KEYS_MAX, KeyFile, LockedError, load_or_create_key
+from manager.raft.records import JournalDamagedError, unpack_header
+from manager.raft.seal import KEY_BYTES, Seal
+from manager.raft.storage import Opened, Storage
 
 ONE, OTHER = Lock(b"1" * 32), Lock(b"2" * 32)
 
@@ -49,9 +50,10 @@ def test_a_key_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def sealed(path: Path, lock: Lock = ONE) -> tuple[bytes, ...]:
     """A file of one key, sealed; the key."""
     file = KeyFile(path)
-    keys = file.load_or_create()
+    file.load_or_create()
     file.relock(lock)
-    return keys
+    file.replace_keys(file.load()[:1])
+    return file.load()
 
 
 def test_a_sealed_key_opens_with_its_lock_alone(tmp_path: Path) -> None:
@@ -100,10 +102,11 @@ def test_the_lock_changes_and_goes(tmp_path: Path) -> None:
     file.relock(OTHER)
     with pytest.raises(WrongKeyError):
         KeyFile(path).unlock(ONE)
-    assert file.load() == keys
+    assert file.load()[1:] == keys, "behind a new one"
+    file.replace_keys(keys[-1:])
     file.relock(None)
     assert file.lock is None
-    assert path.read_bytes() == keys[0], "as versions before locks read it"
+    assert path.read_bytes() == keys[-1], "as versions before locks read it"
 
 
 def test_several_keys_are_kept_in_order_sealed_or_not(tmp_path: Path) -> None:
@@ -145,3 +148,76 @@ def test_a_key_that_is_gone_is_not_made_anew_by_reading(tmp_path: Path) -> None:
     with pytest.raises(SystemFailureError, match="key is gone"):
         KeyFile(tmp_path / "key").load()
     assert not KeyFile(tmp_path / "key").is_sealed()
+
+
+# ------------------------------------------------------------------------------- another key
+
+
+def log_in(directory: Path, file: KeyFile) -> Opened:
+    opened = Storage.at(directory, file).open()
+    opened.journal.add(b"secret", opened.journal.last_index + 1, 1)
+    opened.journal.flush()
+    return opened
+
+
+def test_another_lock_brings_another_key_for_what_is_written_from_then_on(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "key")
+    opened = log_in(tmp_path, file)
+    (first,) = file.load()
+    file.relock(ONE)
+    newest, before = file.load()
+    assert before == first
+    opened.journal.add(b"more", 2, 1)
+    opened.journal.flush()
+    opened.journal.add(b"and more", 3, 1)
+    opened.journal.close()
+    opened.directory.close()
+    names = sorted(path.name for path in tmp_path.glob("log-*"))
+    assert len(names) == 2, "the segment under the former key is not written to any more"
+    assert opens(tmp_path / names[0], first)
+    assert not opens(tmp_path / names[1], first)
+    assert opens(tmp_path / names[1], newest)
+    again = KeyFile(tmp_path / "key")
+    again.unlock(ONE)
+    reopened = Storage.at(tmp_path, again).open()
+    assert [entry[0] for entry in reopened.journal.entries] == [b"secret", b"more", b"and more"]
+    assert again.load() == (newest, first), "a segment still needs it"
+    reopened.close()
+
+
+def test_a_key_that_no_file_needs_any_more_is_forgotten_by_the_next_start(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "key")
+    opened = log_in(tmp_path, file)
+    file.relock(ONE)
+    (newest, _) = file.load()
+    with opened.snapshots.create(1, 1, b"") as writer:
+        writer.finish()
+    opened.journal.add(b"more", 2, 1)
+    opened.journal.flush()
+    opened.journal.compact(1)
+    opened.close()
+    for keeps_all, expected in ((True, 2), (False, 1)):
+        again = KeyFile(tmp_path / "key")
+        again.unlock(ONE)
+        again.keeps_all = keeps_all
+        Storage.at(tmp_path, again).open().close()
+        assert len(again.load()) == expected
+        assert again.load()[0] == newest
+
+
+def test_a_lock_that_changes_often_brings_no_more_keys_than_there_may_be(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "key")
+    log_in(tmp_path, file).close()
+    for number in range(2 * KEYS_MAX):
+        file.relock(Lock(bytes([number]) * 32))
+    assert len(file.load()) == KEYS_MAX
+    Storage.at(tmp_path, file).open().close()
+    assert len(file.load()) == 2
+
+
+def opens(segment: Path, key: bytes) -> bool:
+    try:
+        unpack_header(segment.read_bytes(), segment.name, Seal(key))
+    except JournalDamagedError:
+        return False
+    return True

@@ -47,12 +47,24 @@ def test_a_key_of_another_length_is_no_key() -> None:
 def test_a_seal_of_several_keys_seals_with_the_newest_and_opens_with_each() -> None:
     seal = Seal(KEY)
     before = seal.cipher(b"salt" * 4, b"header")
-    seal.renew(KEY[::-1], (KEY,))
+    seal.renew((KEY[::-1], KEY))
     after = seal.cipher(b"salt" * 4, b"header")
     for cipher in (before, after):
         found = seal.opening(b"salt" * 4, b"header", cipher.proof)
         assert found is not None
         assert found.open(1, cipher.seal(1, b"secret")) == b"secret"
     assert after.proof == Seal(KEY[::-1]).cipher(b"salt" * 4, b"header").proof
-    seal.renew(KEY[::-1], ())
+    assert [seal.is_newest(cipher) for cipher in (before, after)] == [False, True]
+    seal.renew((KEY[::-1],))
     assert seal.opening(b"salt" * 4, b"header", before.proof) is None
+
+
+def test_a_seal_knows_which_keys_are_needed() -> None:
+    newest, middle, oldest = (bytes([number]) * KEY_BYTES for number in range(3))
+    seal = Seal(newest, older=(middle, oldest))
+    assert seal.used() == (newest,)
+    made = Seal(oldest).cipher(b"salt" * 4, b"header")
+    assert seal.opening(b"salt" * 4, b"header", b"x" * 8) is None
+    assert seal.used() == (newest,)
+    assert seal.opening(b"salt" * 4, b"header", made.proof) is not None
+    assert seal.used() == (newest, oldest)
