@@ -262,3 +262,56 @@ def _put(result: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     for key in path[:-1]:
         result = result.setdefault(key, {})
     result[path[-1]] = value
+
+
+# -------------------------------------------------------------------------------- secrets, configs
+
+_MODE = re.compile(r"0o?([0-7]{1,5})")
+_DEFAULT_MODE = 0o444
+_FILE_FIELDS = {
+    "source": "source",
+    "src": "source",
+    "target": "Name",
+    "uid": "UID",
+    "gid": "GID",
+    "mode": "Mode",
+}
+
+
+def secret(text: str) -> dict[str, Any]:
+    """``NAME`` or ``source=NAME,target=…,uid=…,gid=…,mode=0400``: Docker's ``--secret``, without the secret's id."""
+    source, file = _file_reference("secret", text)
+    return {"SecretName": source, "File": file}
+
+
+def config(text: str) -> dict[str, Any]:
+    """``NAME`` or ``source=NAME,target=/path,uid=…,gid=…,mode=0400``: ``--config``, without the config's id."""
+    source, file = _file_reference("config", text)
+    return {"ConfigName": source, "File": file}
+
+
+def _file_reference(kind: str, text: str) -> tuple[str, dict[str, Any]]:
+    if "," not in text and "=" not in text:
+        text = f"source={text}"
+    given: dict[str, Any] = {}
+    for item in text.split(","):
+        key, sign, value = item.partition("=")
+        name = _FILE_FIELDS.get(key.lower())
+        if name is None or not sign:
+            raise ValueError(
+                f"invalid {kind} {text!r}: unknown field {key!r}; use source, target, uid, gid, mode"
+            )
+        given[name] = _file_mode(value) if name == "Mode" else value
+    source = given.pop("source", "")
+    if not source:
+        raise ValueError(f"invalid {kind} {text!r}: source is required")
+    file = {"Name": source, "UID": "0", "GID": "0", "Mode": _DEFAULT_MODE}
+    return source, file | {key: value for key, value in given.items() if value != ""}
+
+
+def _file_mode(text: str) -> int:
+    """Octal, with its 0: docker reads ``440`` as a decimal number, which nobody means."""
+    match = _MODE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"invalid mode {text!r}: use an octal number with a leading 0, as 0400")
+    return int(match[1], 8)

@@ -10,12 +10,14 @@ from cli.swarmctl.client import ApiError, CannotConnectError, Client, chosen_hos
 from cli.swarmctl.command_line import Group
 
 COMMANDS = {
+    "config": "Handle configs",
     "container": "Look at containers of this node",
     "events": "Show what happens, as it happens",
     "image": "Handle images of this node",
     "info": "Show what this node is and has",
     "lab": "Make a cluster of many hosts on this machine, to try and to break",
     "node": "Look at the nodes of the swarm and change them",
+    "secret": "Handle secrets",
     "service": "Handle services",
     "swarm": "Make, join, look at, save and leave a swarm",
     "version": "Show the versions of swarmctl and swarmd",

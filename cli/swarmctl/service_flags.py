@@ -47,6 +47,8 @@ class Collection:
     """What tells items apart: adding one with the key of another replaces it."""
     remove_key: Callable[[str], Any] | None = None
     """What the text given to ``-rm`` stands for; None: the text itself."""
+    removed_by: Callable[[Any], Any] | None = None
+    """What of an item ``-rm`` names; None: its key."""
     short: str = ""
     help: str = ""
     is_map: bool = False
@@ -298,6 +300,19 @@ def _port_target(text: str) -> int:
     return int(arguments.ports(number)[0]["TargetPort"])
 
 
+def _files(noun: str, section: str, read: Callable[[str], Any]) -> Collection:
+    """Secrets or configs. ``service_files`` adds the ids of what is named."""
+    name = f"{noun.title()}Name"
+    return Collection(
+        flag=noun,
+        path=(*_CONTAINER, section),
+        read=read,
+        key=lambda item: (item[name], item["File"]["Name"]),
+        removed_by=lambda item: item[name],
+        help=f"a {noun}: NAME, or source=NAME[,target=…,uid=…,gid=…,mode=0400]",
+    )
+
+
 COLLECTIONS: tuple[Collection, ...] = (
     Collection(
         flag="env",
@@ -327,6 +342,8 @@ COLLECTIONS: tuple[Collection, ...] = (
         key=lambda item: item["Target"],
         help="type=bind|volume|tmpfs,source=…,target=…[,readonly]",
     ),
+    _files("secret", "Secrets", arguments.secret),
+    _files("config", "Configs", arguments.config),
     Collection(
         flag="publish",
         short="p",
@@ -516,4 +533,5 @@ def _remove(spec: Spec, collection: Collection, texts: Sequence[str]) -> None:
         return
     stands_for = collection.remove_key or str
     gone = [_read(f"{collection.flag}-rm", stands_for, text) for text in texts]
-    section[name] = [item for item in section.get(name) or [] if collection.key(item) not in gone]
+    named = collection.removed_by or collection.key
+    section[name] = [item for item in section.get(name) or [] if named(item) not in gone]

@@ -1,6 +1,6 @@
 """swarmctl service: create, change and look at services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ from cli.swarmctl.commands.events import moment
 from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
 from cli.swarmctl.log_output import write_log
 from cli.swarmctl.now import now
+from cli.swarmctl.service_files import with_ids
 from cli.swarmctl.service_logs import NamedLines, NameStyle
 from cli.swarmctl.service_text import pretty_service
 from cli.swarmctl.table import each, end_with, inspect_each, show_list
@@ -51,8 +52,6 @@ def _collected(flag: str, short: str, text: str) -> click.Option:
 
 
 _NOT_YET = {
-    "secret": "secrets",
-    "config": "configs",
     "network": "networks of one's own",
     "credential-spec": "credential specs",
 }
@@ -105,6 +104,17 @@ def _spec(make: Callable[[], service_flags.Spec]) -> service_flags.Spec:
         raise click.UsageError(str(error)) from None
 
 
+def _with_ids(spec: service_flags.Spec) -> service_flags.Spec:
+    def look_up(nouns: str, names: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = current_client().get(f"/{nouns}", **query((), names=names))
+        return found
+
+    try:
+        return with_ids(spec, look_up)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
 @_with_flags(creating=True)
 @command.command(context_settings={"allow_interspersed_args": False})
 @click.argument("image")
@@ -130,7 +140,7 @@ def create(
     given = _given(options)
     from_files = tuple(line for line in files if line and not line.startswith("#"))
     given["env"] = tuple(map(_environment, from_files + tuple(given.get("env", ()))))
-    spec = _spec(lambda: service_flags.created(name or "", image, args, given))
+    spec = _with_ids(_spec(lambda: service_flags.created(name or "", image, args, given)))
     answer = current_client().post("/services/create", spec)
     _show_warnings(answer)
     click.echo(answer["ID"])
@@ -161,7 +171,7 @@ def update(service: str, *, rollback: bool, detach: bool, quiet: bool, **options
     if "env-add" in given:
         given["env-add"] = tuple(map(_environment, given["env-add"]))
     found = current_client().get(f"/services/{service}")
-    spec = _spec(lambda: service_flags.updated(found["Spec"], given))
+    spec = _with_ids(_spec(lambda: service_flags.updated(found["Spec"], given)))
     _update(found, spec, registryAuthFrom="spec")
     click.echo(service)
     if not detach:

@@ -92,6 +92,105 @@ def test_service_create_waits(api: UnixApi, run: Run) -> None:
     assert out.splitlines()[-1] == f"verify: Service {SERVICE['ID']} converged"
 
 
+NAMED: dict[str, tuple[list[str], str, dict[str, Any]]] = {
+    "a secret by its name": (
+        ["--secret", "key"],
+        "Secrets",
+        {
+            "SecretID": "k1",
+            "SecretName": "key",
+            "File": {"Name": "key", "UID": "0", "GID": "0", "Mode": 0o444},
+        },
+    ),
+    "a config in full": (
+        ["--config", "src=conf,target=/etc/x,uid=1,gid=2,mode=0400"],
+        "Configs",
+        {
+            "ConfigID": "c1",
+            "ConfigName": "conf",
+            "File": {"Name": "/etc/x", "UID": "1", "GID": "2", "Mode": 0o400},
+        },
+    ),
+}
+SECRET: dict[str, Any] = {
+    "ID": "k1",
+    "CreatedAt": "2026-01-01T00:00:00Z",
+    "UpdatedAt": "2026-01-02T00:00:00Z",
+    "Spec": {"Name": "key", "Labels": {"b": "2", "a": ""}},
+}
+CONFIG: dict[str, Any] = SECRET | {
+    "ID": "c1",
+    "Spec": {"Name": "conf", "Data": "aGk=", "Labels": {}},
+}
+
+
+@pytest.mark.parametrize(("flags", "where", "expected"), NAMED.values(), ids=NAMED)
+def test_services_name_secrets_and_configs(
+    api: UnixApi, run: Run, flags: list[str], where: str, expected: dict[str, Any]
+) -> None:
+    api.answer("GET /secrets", [SECRET])
+    api.answer("GET /configs", [CONFIG])
+    api.answer("POST /services/create", Answer(status=201, body={"ID": "new"}))
+    assert run("service", "create", "-d", *flags, "hello:1")[0] == 0
+    sent = api.sent("POST /services/create").json
+    assert sent["TaskTemplate"]["ContainerSpec"][where] == [expected]
+
+
+def test_a_secret_that_there_is_not_is_named(api: UnixApi, run: Run) -> None:
+    api.answer("GET /secrets", [SECRET])
+    code, _, err = run("service", "create", "-d", "--secret", "nope", "hello:1")
+    assert (code, err) == (1, "Error: secret not found: nope\n")
+    assert json.loads(api.sent("GET /secrets").query["filters"]) == {"names": {"nope": True}}
+
+
+PAYLOADS = {"secret": SECRET, "config": CONFIG}
+
+
+@pytest.mark.parametrize("noun", PAYLOADS)
+def test_creates_a_secret_or_config(
+    api: UnixApi, run: Run, noun: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    api.answer(f"POST /{noun}s/create", Answer(status=201, body={"ID": "new"}))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x00hi")))
+    assert run(noun, "create", "-l", "a=b", "--template-driver", "golang", "x", "-")[:2] == (
+        0,
+        "new\n",
+    )
+    assert api.sent(f"POST /{noun}s/create").json == {
+        "Name": "x", "Labels": {"a": "b"}, "Data": "AGhp", "Templating": {"Name": "golang"},
+    }  # fmt: skip
+    (tmp_path / "file").write_bytes(b"hi")
+    run(noun, "create", "y", str(tmp_path / "file"))
+    assert api.sent(f"POST /{noun}s/create").json == {"Name": "y", "Labels": {}, "Data": "aGk="}
+    code, _, err = run(noun, "create", "y", "/nowhere")
+    assert (code, "No such file" in err) == (1, True)
+
+
+@pytest.mark.parametrize("noun", PAYLOADS)
+def test_lists_shows_and_removes_secrets_and_configs(api: UnixApi, run: Run, noun: str) -> None:
+    item = PAYLOADS[noun]
+    api.answer(f"GET /{noun}s", [item])
+    api.answer(f"GET /{noun}s/x", item)
+    api.answer(f"DELETE /{noun}s/x", Answer(status=204))
+    head, row = run(noun, "ls")[1].splitlines()
+    drivers = ["DRIVER"] if noun == "secret" else []
+    assert head.split() == ["ID", "NAME", *drivers, "CREATED", "UPDATED"]
+    assert row.split()[:2] == [item["ID"], item["Spec"]["Name"]]
+    assert run(noun, "ls", "-q")[1] == f"{item['ID']}\n"
+    assert json.loads(run(noun, "inspect", "x")[1]) == [item]
+    pretty = run(noun, "inspect", "--pretty", "x")[1].splitlines()
+    assert pretty[:2] == [f"ID:\t\t\t{item['ID']}", f"Name:\t\t\t{item['Spec']['Name']}"]
+    assert (pretty[-1] == "hi") is (noun == "config")
+    assert run(noun, "rm", "x")[:2] == (0, "x\n")
+
+
+def test_a_secret_may_be_a_drivers(api: UnixApi, run: Run) -> None:
+    api.answer("POST /secrets/create", Answer(status=201, body={"ID": "new"}))
+    run("secret", "create", "-d", "vault", "x")
+    assert api.sent("POST /secrets/create").json["Driver"] == {"Name": "vault"}
+    assert run("secret", "create", "-d", "vault", "x", "-")[0] == 2
+
+
 def test_environment_comes_from_flags_files_and_the_process(
     api: UnixApi, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +211,11 @@ WRONG = {
     "a port": (["service", "create", "-p", "0:80", "x"], "--publish: invalid port number '0'"),
     "a mount": (["service", "create", "--mount", "type=tmpfs", "x"], "target is required"),
     "replicas of a global service": (["service", "create", "--mode=global", "--replicas=1", "x"], "replicated"),
-    "secrets": (["service", "create", "--secret", "s", "x"], "secrets are not available yet"),
+    "a secret's field": (["service", "create", "--secret", "source=s,x=1", "x"], "unknown field 'x'"),
+    "a secret's mode in decimal": (["service", "create", "--secret", "source=s,mode=440", "x"], "as 0400"),
+    "a config of nothing": (["service", "create", "--config", "target=/x", "x"], "source is required"),
+    "a secret from no file": (["secret", "create", "s"], "the secret's data comes from one file"),
+    "a config's label": (["config", "create", "-l", "=", "c", "-"], "use key=value"),
     "networks": (["service", "update", "--network-add", "n", "web"], "networks of one's own are not available yet"),
     "a scale without a number": (["service", "scale", "web"], "invalid scale specifier 'web'"),
     "a scale below nothing": (["service", "scale", "web=-1"], "invalid scale specifier 'web=-1'"),
@@ -650,4 +753,4 @@ def test_help_is_there(run: Run, command: str) -> None:
     code, out, _ = run(*command.split(), "--help")
     assert code == 0
     assert out.startswith("Usage: swarmctl")
-    assert "--secret" not in out
+    assert "--network" not in out
