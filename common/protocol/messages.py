@@ -9,12 +9,16 @@ that neither side has to hold what the other is not ready for.
 from dataclasses import dataclass
 
 from common.codec import tagged
+from common.model.config import Config
 from common.model.fields import Timestamp
 from common.model.node import NodeDescription, Role
+from common.model.secret import Secret
 from common.model.task import Task, TaskStatus
 
 PROTOCOL_VERSION = 2
-"""What this code speaks. 1 (release 0.1.0) knows nothing of ``NodeTold``, and is not sent it."""
+"""What this code speaks. 1 (release 0.1.0) knows nothing of ``NodeTold``, secrets and configs, and is sent none."""
+PAYLOAD_BYTES_PER_MESSAGE_MAX = 2 * 1024 * 1024
+"""Bytes of secrets and configs in one ``Assignments``, unless it is a single larger one."""
 TASKS_PER_MESSAGE_MAX = 200
 """Tasks in one ``Assignments``; a larger set is told in parts."""
 REPORTS_PER_MESSAGE_MAX = 200
@@ -138,6 +142,12 @@ class Assignments:
     removed_task_ids: tuple[str, ...] = ()
     continues: bool = False
     """The next message goes on with the same set: do nothing yet that depends on what is missing."""
+    secrets: tuple[Secret, ...] = ()
+    """Those that some task of the node needs and that the agent was not given yet: never later than that task."""
+    configs: tuple[Config, ...] = ()
+    removed_secret_ids: tuple[str, ...] = ()
+    """No task of the node needs them any more: let them go."""
+    removed_config_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,14 @@
 """Pure: what a node should have, less what it was told, is the difference to send."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
+from common.model.config import Config
+from common.model.secret import Secret
 from common.model.task import Task, TaskState
 from common.protocol.messages import TASKS_PER_MESSAGE_MAX, Assignments
+from manager.dispatcher.handing import Handing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +66,49 @@ def everything(tasks: Iterable[Task], node_id: str) -> list[Task]:
     return [task for task in tasks if is_assigned(task, node_id)]
 
 
-def full_messages(tasks: Sequence[Task], number: int) -> Iterator[Assignments]:
-    """Messages that tell everything, the first of them with that number."""
-    parts = list(_parts(tasks)) or [()]
+def full_messages(
+    tasks: Sequence[Task], number: int, handing: Handing | None = None
+) -> Iterator[Assignments]:
+    """Messages that tell everything, the first of them with that number; secrets and configs before tasks."""
+    parts = list(_messages(tasks, handing or Handing()))
     for place, part in enumerate(parts):
-        yield Assignments(
+        yield replace(
+            part,
             applies_to=0 if place == 0 else number + place - 1,
             results_in=number + place,
-            tasks=part,
             continues=place < len(parts) - 1,
         )
 
 
-def difference_messages(what: Difference, after: int) -> Iterator[Assignments]:
-    """Messages that tell a difference to message ``after``."""
-    parts = list(_parts(what.tasks)) or [()]
+def difference_messages(
+    what: Difference, after: int, handing: Handing | None = None
+) -> Iterator[Assignments]:
+    """Messages that tell a difference to message ``after``: first what is given, then tasks, then what is taken."""
+    handing = handing or Handing()
+    parts = list(_messages(what.tasks, handing))
     for place, part in enumerate(parts):
-        yield Assignments(
+        is_last = place == len(parts) - 1
+        yield replace(
+            part,
             applies_to=after + place,
             results_in=after + place + 1,
-            tasks=part,
             removed_task_ids=what.removed if place == 0 else (),
+            removed_secret_ids=handing.taken_of("secret") if is_last else (),
+            removed_config_ids=handing.taken_of("config") if is_last else (),
         )
+
+
+def _messages(tasks: Sequence[Task], handing: Handing) -> Iterator[Assignments]:
+    """What is to be told, without numbers; at least one message. An agent has what a task needs before the task."""
+    for part in handing.parts():
+        yield Assignments(
+            applies_to=0,
+            results_in=0,
+            secrets=tuple(item for item in part if isinstance(item, Secret)),
+            configs=tuple(item for item in part if isinstance(item, Config)),
+        )
+    for tasks_part in list(_parts(tasks)) or [()]:
+        yield Assignments(applies_to=0, results_in=0, tasks=tasks_part)
 
 
 def _parts(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:

@@ -35,6 +35,8 @@ from manager.dispatcher.assignments import (
     full_messages,
     told_of,
 )
+from manager.dispatcher.handing import Handing
+from manager.dispatcher.holdings import Holdings, find_in, needs_among
 from manager.dispatcher.log_streams import LogStream
 from manager.store.state import State
 
@@ -42,6 +44,8 @@ LOG_STREAMS_MAX: Final = 64
 """Logs read from one node at the same time."""
 PROTOCOL_OF_NODE_TOLD: Final = 2
 """The first version of agents that are told about their nodes."""
+PROTOCOL_OF_PAYLOADS: Final = 2
+"""Agents that speak less are given no secrets and configs: tasks that name some are rejected there."""
 
 
 class ProtocolError(UnavailableError):
@@ -100,6 +104,7 @@ class Session:
         self._protocol = register.protocol
         self._channel, self._keeper = channel, keeper
         self._told: dict[str, Told] = {}
+        self._holdings = Holdings()
         self._node_told: NodeTold | None = None
         self._may_tell_node = True
         self._number = 0
@@ -174,7 +179,9 @@ class Session:
     def _everything(self) -> list[Assignments]:
         tasks = everything(self._keeper.state.tasks_of_node(self.node_id), self.node_id)
         self._told = {task.id: told_of(task) for task in tasks}
-        messages = list(full_messages(tasks, self._number + 1))
+        self._holdings = Holdings()
+        handing = self._settle(self._told)
+        messages = list(full_messages(tasks, self._number + 1, handing))
         self._number = messages[-1].results_in
         return messages
 
@@ -193,8 +200,9 @@ class Session:
         messages = self._news_of_node()
         dirty, self._dirty = self._dirty, {}
         news = difference(self.node_id, dirty, self._keeper.state.tasks, self._told)
-        if news:
-            assignments = list(difference_messages(news, self._number))
+        handing = self._settle(dirty)
+        if news or handing:
+            assignments = list(difference_messages(news, self._number, handing))
             self._number = assignments[-1].results_in
             self._told.update({task.id: told_of(task) for task in news.tasks})
             for task_id in news.removed:
@@ -211,6 +219,15 @@ class Session:
                 )
             )
         return messages
+
+    def _settle(self, task_ids: Iterable[str]) -> Handing:
+        """Secrets and configs to give and to take, now that these tasks may have changed."""
+        if self._protocol < PROTOCOL_OF_PAYLOADS:
+            return Handing()
+        state = self._keeper.state
+        return self._holdings.settle(
+            needs_among(task_ids, state.tasks, self.node_id), find_in(state)
+        )
 
     def _post(self, message: FromManager) -> None:
         self._outbox.append(message)

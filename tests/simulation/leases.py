@@ -6,7 +6,7 @@ on answering the agents that still reach it, without knowing what was committed 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from tests.support.fake_clock import FakeClock, settle
 from tests.support.fake_containers import KILLED, FakeContainers
 from tests.support.fake_ports import FakePorts
 from worker.agent.agent import Agent, Machine
+from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerState
 from worker.runtime.leases import LOOK_MS
 
@@ -180,8 +181,8 @@ class SlowContainers(FakeContainers):
         self._cluster, self._name = cluster, name
 
     @override
-    async def start(self, container_id: str) -> Container:
-        container = await super().start(container_id)
+    async def start(self, container_id: str, files: Sequence[ContainerFile] = ()) -> Container:
+        container = await super().start(container_id, files)
         self._cluster.check_copies()
         return container
 

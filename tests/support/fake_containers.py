@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import NotFoundError
+from worker.containers.files import ContainerFile
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.record import (
     Container,
@@ -37,6 +38,8 @@ class FakeContainers:
         self.limits: dict[str, tuple[float, float]] = {}
         self.lines: dict[str, list[LogRecord]] = {}
         self.log_error: Exception | None = None
+        self.files: dict[str, tuple[ContainerFile, ...]] = {}
+        """What containers were started with."""
         self._by_id: dict[str, Container] = {}
         self._readers: set[asyncio.Queue[Container]] = set()
 
@@ -56,7 +59,8 @@ class FakeContainers:
         )
         return self.set(self._by_id.get(container.id, container))
 
-    async def start(self, container_id: str) -> Container:
+    async def start(self, container_id: str, files: Sequence[ContainerFile] = ()) -> Container:
+        self.files[container_id] = tuple(files)
         container = self._by_id[container_id]
         self.calls.append(f"start {container.config.task_id}")
         self._maybe_raise("start")

@@ -17,6 +17,7 @@ from worker.agent.decide import decide
 from worker.agent.inbox import Inbox
 from worker.agent.lease import LOOK_SECONDS, Lease, lease_file
 from worker.agent.memory import Memory
+from worker.agent.payloads import Payloads
 from worker.agent.port_table import PortTable
 from worker.agent.ports import Containers, PublishedPorts
 from worker.agent.reporter import Reporter
@@ -57,6 +58,7 @@ class Agent:
         self._reporter = Reporter()
         self._runners: dict[str, TaskRunner] = {}
         self._running: asyncio.TaskGroup | None = None
+        self._payloads = Payloads()
         self._knows_all = False  # a manager has told everything: what has no runner is a stray
         self._around = Surroundings(
             node_id=node_id,
@@ -65,6 +67,7 @@ class Agent:
             table=self._table,
             memory=self._memory,
             lease=self._lease,
+            payloads=lambda: self._payloads,
             report=self._reporter.put,
             clock=machine.clock,
             chance=machine.chance,
@@ -159,6 +162,12 @@ class Agent:
     def assign(self, inbox: Inbox) -> None:
         """Compares what this node should have with what it has, and sets to work."""
         self._knows_all = inbox.is_complete
+        self._payloads = Payloads(
+            secrets=inbox.secrets, configs=inbox.configs, is_told=inbox.is_complete
+        )
+        for runner in self._runners.values():
+            if runner.has_files:  # it may have waited for some
+                runner.poke()
         known = {task_id: runner.task for task_id, runner in self._runners.items()}
         present = self._containers_of_tasks()
         plan = decide(inbox.tasks, known, present.values(), is_complete=inbox.is_complete)

@@ -29,7 +29,7 @@ def container_of(task: Task, node_id: str, description: NodeDescription) -> Cont
         raise InvalidInputError(
             f"a task of runtime {task.spec.runtime or 'container'!r} cannot run here"
         )
-    spec = expand_spec(task.spec.container_spec, _facts(task, node_id, description))
+    spec = expand_spec(task.spec.container_spec, facts_of(task, node_id, description))
     return ContainerConfig(
         name=task_name(task),
         spec=replace(spec, env=(*spec.env, *_resource_env(task.generic_resources))),
@@ -52,7 +52,8 @@ def _slot(task: Task) -> str:
     return str(task.slot or task.node_id)
 
 
-def _facts(task: Task, node_id: str, description: NodeDescription) -> Facts:
+def facts_of(task: Task, node_id: str, description: NodeDescription) -> Facts:
+    """What placeholders of a task on this node stand for."""
     return Facts(
         service_id=task.service_id,
         service_name=task.service_name,

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from common.model.endpoint import PortConfig
 from worker.balancer.table import Backend, PortFault, PublishedPort
+from worker.containers.files import ContainerFile
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.record import Container, ContainerConfig
 
@@ -24,8 +25,8 @@ class Containers(Protocol):
         """
         ...
 
-    async def start(self, container_id: str) -> Container:
-        """Runs it; one that runs already stays as it is."""
+    async def start(self, container_id: str, files: Sequence[ContainerFile] = ()) -> Container:
+        """Runs it, with one of ``files`` for each secret and config of its spec; one that runs stays as it is."""
         ...
 
     async def stop(self, container_id: str, *, grace_seconds: float) -> Container:

@@ -108,6 +108,8 @@ class Situation:
     """Ports of this host that were given to the task."""
     is_cut_off: bool = False
     """No manager has answered this node for longer than the task may run without one."""
+    may_have_files: bool = True
+    """Whether the secrets and configs of the task are here, or are known to be gone. False: wait for a manager."""
 
 
 def decide(situation: Situation) -> Decision:
@@ -163,7 +165,7 @@ def _prepare(situation: Situation) -> Decision:
 def _ready(situation: Situation, task: Task) -> Decision:
     if situation.container is None:
         return _attempt(situation, Create())
-    if task.desired_state < TaskState.RUNNING:
+    if task.desired_state < TaskState.RUNNING or not situation.may_have_files:
         return Wait()
     return _become(situation, TaskState.STARTING, "starting")
 
@@ -177,7 +179,8 @@ def _run(situation: Situation) -> Decision:
         return _fail(situation, CONTAINER_GONE)
     match container.state:
         case ContainerState.CREATED if status.state is TaskState.STARTING:
-            return _attempt(situation, Start(container_id=container.id))
+            start = _attempt(situation, Start(container_id=container.id))
+            return start if situation.may_have_files else Wait()
         case ContainerState.CREATED:
             return _fail(situation, CONTAINER_GONE)
         case ContainerState.RUNNING:

@@ -10,12 +10,14 @@ from typing import Final
 from common.clock import Clock
 from common.disconnect import is_leased
 from common.errors import ConflictError, SwarmdError, UnavailableError
+from common.model.container_spec import ContainerSpec
 from common.model.endpoint import PortConfig, PublishMode
 from common.model.node import NodeDescription
 from common.model.task import PortStatus, Task, TaskState, TaskStatus
-from worker.agent.container_of import container_of
+from worker.agent.container_of import container_of, facts_of
 from worker.agent.lease import Lease
 from worker.agent.memory import Memory
+from worker.agent.payloads import Payloads
 from worker.agent.port_table import PortTable
 from worker.agent.ports import Containers
 from worker.agent.published import LiveTask
@@ -35,6 +37,7 @@ from worker.agent.task_machine import (
     is_final,
 )
 from worker.balancer.table import Backend
+from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerState
 
 WORK_AT_ONCE: Final = 16
@@ -58,6 +61,8 @@ class Surroundings:
     table: PortTable
     memory: Memory
     lease: Lease
+    payloads: Callable[[], Payloads]
+    """The secrets and configs that this node has now."""
     report: Callable[[str, TaskStatus], None]
     clock: Clock
     chance: random.Random
@@ -150,7 +155,18 @@ class TaskRunner:
             fault=self._fault,
             port_status=PortStatus(ports=given) if given else None,
             is_cut_off=self._is_cut_off or self._around.lease.is_over(self.task),
+            may_have_files=not self.has_files
+            or self._around.payloads().has_or_never_will(self._spec),
         )
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the task names secrets or configs."""
+        return self._spec is not None and bool(self._spec.secrets or self._spec.configs)
+
+    @property
+    def _spec(self) -> ContainerSpec | None:
+        return self.task.spec.container_spec if self.task is not None else None
 
     # ------------------------------------------------------------------------------ outcomes
 
@@ -239,6 +255,13 @@ class TaskRunner:
                 await containers.remove(container_id)
                 self._container_id = ""
 
+    def _files(self) -> tuple[ContainerFile, ...]:
+        task, spec = self.task, self._spec
+        if task is None or spec is None or not self.has_files:
+            return ()
+        facts = facts_of(task, self._around.node_id, self._around.describe())
+        return self._around.payloads().files_of(spec, facts)
+
     async def _leave_the_ports(self, grace_seconds: float) -> None:
         """New connections go elsewhere; those under way get a while to come to their end."""
         self._is_stopping = True
@@ -258,7 +281,7 @@ class TaskRunner:
         limits = lease.limits(self.task)
         if limits is not None:
             await containers.let_run_until({container_id: limits})
-        await containers.start(container_id)
+        await containers.start(container_id, self._files())
 
     async def _create(self) -> None:
         if self.task is None:

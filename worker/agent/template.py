@@ -35,7 +35,7 @@ class Facts:
     task_slot: str = ""
 
 
-def expand(text: str, facts: Facts) -> str:
+def expand(text: str, facts: Facts, *, chars_max: int = EXPANDED_CHARS_MAX) -> str:
     """Puts facts in place of the placeholders of ``text``.
 
     Raises:
@@ -44,9 +44,9 @@ def expand(text: str, facts: Facts) -> str:
     if "{{" not in text:
         return text
     expanded = _PLACEHOLDER.sub(lambda found: _value(found, facts), text)
-    if len(expanded) > EXPANDED_CHARS_MAX:
+    if len(expanded) > chars_max:
         raise InvalidInputError(
-            f"a template expands to more than {EXPANDED_CHARS_MAX} characters: {text[:100]}"
+            f"a template expands to more than {chars_max} characters: {text[:100]}"
         )
     return expanded
 

@@ -1,14 +1,16 @@
 """A container's record, image and network into everything that its first process needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.model.container_spec import Mount, MountType
 from common.model.resources import ResourceRequirements
+from worker.containers.files import ContainerFile
 from worker.containers.record import Container, MountPoint
 from worker.containers.settle import hostname_of, log_options_of
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, RootFs
 from worker.runtime.capabilities import container_capabilities
 
 CPU_PERIOD_US = 100_000
@@ -40,7 +42,11 @@ class Places:
 
 
 def bundle_of(
-    container: Container, image: ResolvedImage, sandbox: Sandbox | None, places: Places
+    container: Container,
+    image: ResolvedImage,
+    sandbox: Sandbox | None,
+    places: Places,
+    files: Sequence[ContainerFile] = (),
 ) -> Bundle:
     """Decides the bundle. ``sandbox`` is None for a container on the host's network or on none."""
     spec = container.config.spec
@@ -59,7 +65,7 @@ def bundle_of(
         user=container.user,
         groups=spec.groups,
         hostname=hostname_of(spec, container.id),
-        mounts=_mounts(container, places),
+        mounts=_mounts(container, places, files),
         network_namespace=_namespace(container.config.network, sandbox),
         capabilities=container_capabilities(spec.capability_add, spec.capability_drop),
         no_new_privileges=bool(spec.privileges and spec.privileges.no_new_privileges),
@@ -79,17 +85,32 @@ def _namespace(network: str, sandbox: Sandbox | None) -> str:
     return "host" if network == "host" else ""
 
 
-def _mounts(container: Container, places: Places) -> tuple[BundleMount, ...]:
-    """Files of /etc first, then the mounts, those nearer to the root before those below them."""
+def _mounts(
+    container: Container, places: Places, files: Sequence[ContainerFile]
+) -> tuple[BundleMount, ...]:
+    """Files of /etc first, then the others, those nearer to the root before those below them.
+
+    At one depth a secret or config comes last: nothing else may cover it.
+    """
     asked = {mount.target: mount for mount in container.config.spec.mounts}
     taken = {point.destination.rstrip("/") for point in container.mounts}
+    taken |= {file.path for file in files}
     own = [
         BundleMount(target=f"/etc/{name}", source=f"{places.etc}/{name}")
         for name in ETC_FILES
         if f"/etc/{name}" not in taken
     ]
-    by_depth = sorted(container.mounts, key=lambda point: point.destination.rstrip("/").count("/"))
-    return (*own, *(_mount(point, asked.get(point.destination)) for point in by_depth))
+    mounts = [
+        *(_mount(point, asked.get(point.destination)) for point in container.mounts),
+        *map(_file, files),
+    ]
+    mounts.sort(key=lambda mount: mount.target.rstrip("/").count("/"))
+    return (*own, *mounts)
+
+
+def _file(file: ContainerFile) -> BundleMount:
+    content = FileContent(data=file.data, uid=file.uid, gid=file.gid, mode=file.mode)
+    return BundleMount(target=file.path, read_only=True, content=content)
 
 
 def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:

@@ -21,6 +21,7 @@ from common.events import EventLog
 from common.ids import IdSource
 from common.keeper import Keeper
 from worker.containers.feed import Feed
+from worker.containers.files import ContainerFile
 from worker.containers.health_monitor import HealthMonitor
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.logs import LogReader
@@ -38,7 +39,7 @@ from worker.containers.recovery import (
     after_exit,
     recovery_of,
 )
-from worker.containers.settle import container_of, log_options_of
+from worker.containers.settle import check_files, container_of, log_options_of
 from worker.containers.signals import signal_number
 from worker.containers.workshop import Machinery, Workshop
 from worker.network.attachment import Attachment
@@ -219,29 +220,30 @@ class LocalEngine:
 
     # ------------------------------------------------------------------------------- starting
 
-    async def start(self, container_id: str) -> Container:
-        """Runs it; one that runs already stays as it is.
+    async def start(self, container_id: str, files: Sequence[ContainerFile] = ()) -> Container:
+        """Runs it, with one of ``files`` for each secret and config of its spec; one that runs stays as it is.
 
         Raises:
             NotFoundError: there is no such container.
-            InvalidInputError: its program cannot run.
+            InvalidInputError: its program cannot run, or a file is missing.
             SystemFailureError: the machine refused.
         """
-        return await self._keeper.finish(self._start(self._get(container_id)))
+        return await self._keeper.finish(self._start(self._get(container_id), files))
 
-    async def _start(self, live: _Live) -> Container:
+    async def _start(self, live: _Live, files: Sequence[ContainerFile]) -> Container:
         async with live.lock:
             if live is not self._live.get(live.container.id):
                 raise NotFoundError(f"No such container: {live.container.id}")
             if live.container.state is ContainerState.RUNNING:
                 return live.container
+            check_files(live.container.config.spec, files)
             await _done(live.watcher)
             image = self._images.resolve(live.container.image_id)
             sandbox = await self._workshop.attach(live.container)
             attachment = sandbox.attachment if sandbox else None
             starting = _starting(live.container, attachment, now=self._clock.now())
             try:
-                pid = await self._workshop.run(starting, image, sandbox)
+                pid = await self._workshop.run(starting, image, sandbox, files)
             except SwarmdError as error:
                 await self._start_failed(live, starting, error)
                 raise

@@ -1,6 +1,6 @@
 """What a container will be, decided when it is created: its image's defaults under what its spec asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import InvalidInputError, NotImplementedHereError
@@ -11,6 +11,7 @@ from common.model.container_spec import (
     Mount,
     MountType,
 )
+from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerConfig
 from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
 from worker.images.resolved import ResolvedImage
@@ -173,8 +174,6 @@ def check_spec(config: ContainerConfig) -> None:
     spec = config.spec
     if config.network not in NETWORKS:
         raise InvalidInputError(f"network {config.network} not found")
-    if spec.secrets or spec.configs:
-        raise NotImplementedHereError("secrets and configs are not available yet")
     if spec.isolation not in ("", "default"):
         raise InvalidInputError(f"invalid isolation ({spec.isolation}) on linux")
     if spec.dir and not spec.dir.startswith("/"):
@@ -190,6 +189,18 @@ def check_spec(config: ContainerConfig) -> None:
         raise InvalidInputError(str(error)) from error
     log_options_of(config.log_driver, path="")
     _check_mounts(spec)
+
+
+def check_files(spec: ContainerSpec, files: Sequence[ContainerFile]) -> None:
+    """Refuses to start a container without all of its secrets and configs.
+
+    Raises:
+        InvalidInputError: there are others than it names.
+    """
+    if len(files) != len(spec.secrets) + len(spec.configs):
+        raise InvalidInputError(
+            "a container with secrets or configs is started by its node's agent only"
+        )
 
 
 def _check_mounts(spec: ContainerSpec) -> None:

@@ -1,6 +1,7 @@
 """Makes and unmakes what a container consists of. Every step may be done again after a crash."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from common.errors import InvalidInputError
 from common.model.container_spec import Mount, MountType
 from worker.containers.bundle_of import Places, bundle_of
 from worker.containers.etc_files import hosts_text, resolv_conf_text
+from worker.containers.files import ContainerFile
 from worker.containers.ports import Images, Networks, Runtime, Volumes
 from worker.containers.record import Container, MountPoint
 from worker.containers.records import Records, disk_errors
@@ -88,8 +90,14 @@ class Workshop:
             return None
         return await self._machinery.networks.attach(container.id)
 
-    async def run(self, container: Container, image: ResolvedImage, sandbox: Sandbox | None) -> int:
-        """Starts the container's process, having recorded that it does; gives its pid.
+    async def run(
+        self,
+        container: Container,
+        image: ResolvedImage,
+        sandbox: Sandbox | None,
+        files: Sequence[ContainerFile] = (),
+    ) -> int:
+        """Starts the container's process, having recorded that it does; gives its pid. No file touches the disk.
 
         Raises:
             InvalidInputError: its program cannot run.
@@ -99,7 +107,8 @@ class Workshop:
         with disk_errors():
             _write_etc(container, sandbox, places)
         self.records.write(container)
-        return await self._machinery.runtime.start(bundle_of(container, image, sandbox, places))
+        bundle = bundle_of(container, image, sandbox, places, files)
+        return await self._machinery.runtime.start(bundle)
 
     async def put_down(self, container_id: str) -> None:
         """Gives back what only a running container needs."""

@@ -21,6 +21,16 @@ class RootFs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileContent:
+    """A file that is made in the container's own memory, and that no process in it can change."""
+
+    data: bytes = field(repr=False)
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BundleMount:
     """A mount inside the container."""
 
@@ -34,6 +44,8 @@ class BundleMount:
     tmpfs_mode: int = 0o1777
     propagation: str = "rprivate"
     recursive: bool = True
+    content: FileContent | None = None
+    """A file of a tmpfs of the container's own, instead of a source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

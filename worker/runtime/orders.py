@@ -4,12 +4,14 @@ import resource
 from typing import TypedDict
 
 from common.errors import InvalidInputError, NotImplementedHereError
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits
+from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent
 from worker.runtime.capabilities import UnknownCapabilityError, capability_mask
 
 HOST_NETWORK = "host"
 LAYERS_MAX = 128
 """As Docker's; the kernel takes 500."""
+FILES_BYTES_MAX = 5 * 1024 * 1024
+"""Bytes of the secrets and configs of one container, their placeholders filled in."""
 _HOSTNAME_MAX = 64
 
 _ULIMITS = {
@@ -65,6 +67,15 @@ class ProcessOrder(TypedDict):
     oom_score_adj: int
 
 
+class FileOrder(TypedDict):
+    """A file in the container's own memory; ``FileContent`` says what its fields mean."""
+
+    data: bytes
+    uid: int
+    gid: int
+    mode: int
+
+
 class MountOrder(TypedDict):
     """A mount inside the container; ``BundleMount`` says what its fields mean."""
 
@@ -75,6 +86,7 @@ class MountOrder(TypedDict):
     tmpfs_mode: int
     propagation: str
     recursive: bool
+    file: FileOrder | None
 
 
 class StartOrder(TypedDict):
@@ -162,7 +174,16 @@ def _check_bundle(bundle: Bundle) -> None:
     for text in (*bundle.argv, *bundle.env, bundle.cwd, bundle.user, bundle.hostname):
         if "\0" in text:
             raise InvalidInputError("a null byte in command, environment, user or directory")
+    _check_files(bundle)
     check_id(bundle.id)
+
+
+def _check_files(bundle: Bundle) -> None:
+    files = sum(len(mount.content.data) for mount in bundle.mounts if mount.content is not None)
+    if files > FILES_BYTES_MAX:
+        raise InvalidInputError(
+            f"secrets and configs of {files} bytes are more than a container's {FILES_BYTES_MAX}"
+        )
 
 
 def check_id(container_id: str) -> None:
@@ -220,7 +241,14 @@ def _mount_order(mount: BundleMount) -> MountOrder:
         tmpfs_mode=mount.tmpfs_mode,
         propagation=mount.propagation,
         recursive=mount.recursive,
+        file=_file_order(mount.content),
     )
+
+
+def _file_order(content: FileContent | None) -> FileOrder | None:
+    if content is None:
+        return None
+    return FileOrder(data=content.data, uid=content.uid, gid=content.gid, mode=content.mode)
 
 
 def _limits(limits: CgroupLimits) -> dict[str, int]:

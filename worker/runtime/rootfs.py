@@ -30,7 +30,7 @@ from worker.runtime.refusal import INVALID, SYSTEM, Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from worker.runtime.orders import MountOrder, StartOrder
+    from worker.runtime.orders import FileOrder, MountOrder, StartOrder
 
 LINKS_MAX = 40
 _O_PATH = os.O_PATH
@@ -71,6 +71,8 @@ _DEVICE_LINKS = (
     ("core", "/proc/kcore"),
 )
 _TTY_GROUP = 5
+_PAGE_BYTES = 4096
+_OF_FILES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
 def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
@@ -91,8 +93,9 @@ def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
     for name, value in order["sysctls"]:
         _write_sysctl(name, value)
     _mask()
-    for mount, tree_fd in zip(order["mounts"], binds, strict=True):
-        _attach(mount, tree_fd)
+    files = make_files(order["mounts"])
+    for place, (mount, tree_fd) in enumerate(zip(order["mounts"], binds, strict=True)):
+        _attach(mount, files.get(place, tree_fd))
     make_directory(order["process"]["cwd"])
     if order["root_read_only"]:
         root = os.open("/", _O_PATH | os.O_CLOEXEC)
@@ -202,7 +205,7 @@ def _mask() -> None:
 
 
 def _detached(mount: "MountOrder") -> int:
-    """A bind's source as a detached mount with all its attributes, or -1 for a tmpfs.
+    """A bind's source as a detached mount with all its attributes, or -1 for a tmpfs or a file.
 
     Taken before this namespace is cut off from the host's, so that a "shared" mount stays one.
     """
@@ -309,6 +312,47 @@ def _open_inside(path: str) -> int:
         return syscalls.openat2(root, path, _O_PATH, resolve)
     finally:
         os.close(root)
+
+
+# -- files of our own --------------------------------------------------------------------------------
+
+
+def make_files(mounts: "list[MountOrder]") -> dict[int, int]:
+    """Makes the files that mounts bring with them; gives each as a detached mount, by the place of its mount.
+
+    They lie in a tmpfs that only these mounts lead to: it is gone with the last of them, however the container ends.
+    It is made in /dev while that is surely ours.
+    """
+    wanted = {place: mount["file"] for place, mount in enumerate(mounts) if mount["file"]}
+    if not wanted:
+        return {}
+    scratch = "/dev/.files"
+    os.mkdir(scratch, 0o700)
+    pages = sum(len(file["data"]) // _PAGE_BYTES + 1 for file in wanted.values())
+    options = f"mode=711,size={(pages + 1) * _PAGE_BYTES},nr_inodes={len(wanted) + 2}"
+    strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    syscalls.mount("tmpfs", scratch, "tmpfs", strict, options)
+    trees = {}
+    for place, file in wanted.items():
+        path = f"{scratch}/{place}"
+        _write_file(path, file)
+        trees[place] = syscalls.open_tree(path, recursive=False)
+        syscalls.set_mount(trees[place], attributes=_OF_FILES, recursive=False)
+    syscalls.umount(scratch, syscalls.MNT_DETACH)
+    os.rmdir(scratch)
+    return trees
+
+
+def _write_file(path: str, file: "FileOrder") -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        data = memoryview(file["data"])
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fchown(fd, file["uid"], file["gid"])
+        os.fchmod(fd, file["mode"])
+    finally:
+        os.close(fd)
 
 
 # -- files of the image ----------------------------------------------------------------------------

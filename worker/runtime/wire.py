@@ -8,7 +8,7 @@ sure that the other is root's before they read. A request is ``(number, verb, ar
 
 import marshal
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Grows when a frame's meaning changes; the client re-executes a supervisor that speaks another."""
 FRAME_MAX = 8 << 20
 """A start order with the kernel's largest environment (2 MiB) and all else fits well."""

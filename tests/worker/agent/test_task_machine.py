@@ -339,3 +339,20 @@ def test_statuses_alone_come_to_rest(seen: Situation) -> None:
             return
         seen = replace(seen, status=decision.status)
     pytest.fail(f"still changing: {seen}")
+
+
+WAITING_FOR_FILES: dict[str, tuple[TaskState, Container | None, Decision]] = {
+    "is made ready meanwhile": (TaskState.PREPARING, None, Create()),
+    "is not started": (TaskState.READY, container(), Wait()),
+    "is not started when an earlier agent was about to": (TaskState.STARTING, container(), Wait()),
+    "goes on when it runs already": (TaskState.RUNNING, RUNNING, Wait()),
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "seen", "expected"), WAITING_FOR_FILES.values(), ids=WAITING_FOR_FILES
+)
+def test_a_task_whose_files_are_still_to_come(
+    state: TaskState, seen: Container | None, expected: Decision
+) -> None:
+    assert decide(replace(situation(state, seen), may_have_files=False)) == expected

@@ -20,6 +20,7 @@ from manager.dispatcher.server import Dispatcher
 from manager.logs.broker import LogBroker
 from manager.store.changes import AllocateTask, AssignTask, Create, Delete, SetDesiredState
 from manager.store.store import memory_store
+from tests.support.builders import secret, template_with
 from tests.support.fake_clock import FakeBootClock, FakeClock, settle
 from tests.support.fake_containers import FakeContainers
 from tests.support.fake_ports import FakePorts
@@ -500,3 +501,58 @@ async def test_a_few_containers_are_made_at_a_time(world: World) -> None:
         assert all(
             task.status.state is TaskState.RUNNING for task in world.store.state.tasks.values()
         )
+
+
+KEY = secret("key")
+WITH_KEY = template_with(KEY)
+
+
+async def use_key(world: World, task_id: str) -> None:
+    """Assigns a task that names the secret."""
+    spec = replace(
+        WITH_KEY,
+        container_spec=WITH_KEY.container_spec
+        and replace(WITH_KEY.container_spec, image="hello:1"),
+    )
+    task = Task(id=task_id, service_id="s1", service_name="web", slot=1, spec=spec)
+    await world.store.propose([Create(object=task)])
+    await world._assign(task_id)
+
+
+async def test_a_task_gets_its_secret_and_the_memory_on_disk_does_not(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running(), world.agent():
+        await world.store.propose([Create(object=KEY)])
+        await use_key(world, "t1")
+        (file,) = world.containers.files["c-t1"]
+        assert (file.path, file.data) == ("/run/secrets/key", KEY.spec.data)
+        assert world.store.state.tasks["t1"].status.state is TaskState.RUNNING
+    assert KEY.spec.data not in (tmp_path / "assignments").read_bytes()
+
+
+async def test_without_a_manager_a_new_agent_waits_for_the_secret(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running():
+        await world.store.propose([Create(object=KEY)])
+        async with world.agent():
+            world.containers.gate.clear()
+            await use_key(world, "t1")
+        world.containers.gate.set()
+        world.reachable = False
+        async with world.agent():
+            await settle()
+            assert "create t1" in world.calls
+            assert "start t1" not in world.calls
+            world.reachable = True
+            await world.clock.advance(10)
+            await settle()
+            assert world.containers.files["c-t1"][0].data == KEY.spec.data
+
+
+async def test_a_secret_that_is_gone_fails_the_task_by_name(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with world.running(), world.agent():
+        await use_key(world, "t1")
+        status = world.store.state.tasks["t1"].status
+        assert status.state is TaskState.FAILED
+        assert status.err == "starting container failed: secret key not found"

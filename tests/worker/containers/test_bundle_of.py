@@ -15,10 +15,11 @@ from common.model.container_spec import (
 )
 from common.model.resources import Limit, ResourceRequirements, Resources
 from worker.containers.bundle_of import Places, bundle_of, limits_of
+from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerConfig, MountPoint
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 
 ID = "c" * 64
@@ -169,3 +170,24 @@ def test_limits_of(name: str) -> None:
     resources, expected = LIMITS[name]
 
     assert limits_of(resources) == expected
+
+
+def test_files_come_after_what_lies_above_them_and_cover_what_lies_at_their_place() -> None:
+    files = (
+        ContainerFile(path="/run/secrets/key", data=b"s", uid=1, gid=2, mode=0o400),
+        ContainerFile(path="/etc/hosts", data=b"h"),
+    )
+    volume = MountPoint(type="volume", source="/v", destination="/run")
+    deep = MountPoint(type="volume", source="/d", destination="/run/secrets/key/deep")
+    made = bundle_of(container(ContainerSpec(), deep, volume), IMAGE, SANDBOX, PLACES, files)
+    assert made.mounts == (
+        *ETC[1:],
+        BundleMount(target="/run", source="/v"),
+        BundleMount(target="/etc/hosts", read_only=True, content=FileContent(data=b"h")),
+        BundleMount(
+            target="/run/secrets/key",
+            read_only=True,
+            content=FileContent(data=b"s", uid=1, gid=2, mode=0o400),
+        ),
+        BundleMount(target="/run/secrets/key/deep", source="/d"),
+    )

@@ -28,12 +28,13 @@ from common.model.container_spec import (
 from tests.support.fake_clock import FakeClock, settle
 from tests.support.fake_machinery import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
 from worker.containers.engine import LocalEngine, Surroundings
+from worker.containers.files import ContainerFile
 from worker.containers.log_lines import LogQuery
 from worker.containers.record import Container, ContainerConfig, ContainerState, Health
 from worker.containers.records import Records
 from worker.containers.workshop import Machinery
 from worker.images.resolved import ResolvedImage
-from worker.runtime.bundle import ExecResult
+from worker.runtime.bundle import ExecResult, FileContent
 
 IMAGE = ResolvedImage(id="sha256:" + "a" * 64, layers=("/layers/1",), cmd=("serve",))
 RUNNING, EXITED, CREATED = ContainerState.RUNNING, ContainerState.EXITED, ContainerState.CREATED
@@ -148,7 +149,6 @@ REFUSED: dict[str, tuple[dict[str, Any], type[SwarmdError], str]] = {
         NotImplementedHereError,
         "mounts of type image",
     ),
-    "a secret": ({"secrets": (SecretReference(),)}, NotImplementedHereError, "secrets"),
     "a capability that there is not": ({"capability_add": ("FLY",)}, InvalidInputError, "FLY"),
     "a stop signal that there is not": ({"stop_signal": "SIGFOO"}, InvalidInputError, "invalid signal"),
     "a healthcheck of unknown kind": (
@@ -190,6 +190,22 @@ async def test_a_program_that_does_not_exist_fails_the_start_and_gives_the_netwo
     assert (failed.state, failed.exit_code) == (CREATED, 127)
     assert "no such file" in failed.error
     assert machine.networks.attached == set()
+
+
+KEY = ContainerFile(path="/run/secrets/key", data=b"very-s3cret")
+
+
+async def test_secrets_come_with_the_start_and_touch_no_disk(
+    machine: Machine, engine: LocalEngine
+) -> None:
+    container = await engine.create(config(secrets=(SecretReference(secret_name="key"),)))
+    with pytest.raises(InvalidInputError, match="is started by its node's agent only"):
+        await engine.start(container.id)
+    await engine.start(container.id, (KEY,))
+    (mount,) = [one for one in machine.runtime.bundles[container.id].mounts if one.content]
+    assert (mount.target, mount.content) == (KEY.path, FileContent(data=KEY.data))
+    files = [path for path in machine.root.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.data in path.read_bytes()] == []
 
 
 async def test_after_the_grace_everything_is_killed(machine: Machine, engine: LocalEngine) -> None:

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from common.errors import InvalidInputError, NotImplementedHereError
-from worker.runtime.bundle import Bundle, BundleMount, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
-from worker.runtime.orders import start_order
+from worker.runtime.orders import FILES_BYTES_MAX, start_order
 from worker.runtime.wire import FrameReader, encode_frame
 
 BUNDLE = Bundle(
@@ -27,7 +27,24 @@ def test_an_order_is_plain_values() -> None:
     assert order["process"]["ulimits"] == [(7, 10, 20)]
 
 
+def test_a_file_travels_in_its_mount() -> None:
+    content = FileContent(data=b"x", uid=1, gid=2, mode=0o400)
+    order = start_order(replace(BUNDLE, mounts=(BundleMount(target="/f", content=content),)))
+    assert FrameReader().feed(encode_frame(order)) == [order]
+    assert order["mounts"][0]["file"] == {"data": b"x", "uid": 1, "gid": 2, "mode": 0o400}
+
+
+LARGE = BundleMount(target="/f", content=FileContent(data=bytes(FILES_BYTES_MAX)))
+
+
+def test_the_largest_files_fit_a_frame() -> None:
+    encode_frame(start_order(replace(BUNDLE, mounts=(LARGE,))))
+
+
 REFUSED = {
+    "files of too many bytes": (
+        replace(BUNDLE, mounts=(LARGE, replace(LARGE, target="/g"))), "are more than a container's",
+    ),
     "no command": (replace(BUNDLE, argv=()), "no command specified"),
     "a null byte": (replace(BUNDLE, env=("A=\0",)), "null byte"),
     "a relative directory": (replace(BUNDLE, cwd="tmp"), "not an absolute path"),
