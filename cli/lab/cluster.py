@@ -25,6 +25,7 @@ SWARM_PORT = 2377
 AT_ONCE_MAX = 16
 """Hosts to which something is done at the same time."""
 READY_SECONDS_MAX = 60.0
+_COMING = ("pending", "active")
 LEADER_SECONDS_MAX = 30.0
 
 
@@ -83,12 +84,19 @@ class Cluster(Generic[H]):
             self.join(name, token, through)
 
     def join(self, name: str, token: str, through: Host) -> None:
-        """Joins a host to the swarm that ``through`` manages."""
+        """Joins a host to the swarm that ``through`` manages; the joining may go on afterwards.
+
+        Raises:
+            ApiError: it was refused.
+        """
         host = self.hosts[name]
         remote = [f"{through.address}:{SWARM_PORT}"]
-        host.engine.post(
-            "/swarm/join", {**_addresses(host), "RemoteAddrs": remote, "JoinToken": token}
-        )
+        body = {**_addresses(host), "RemoteAddrs": remote, "JoinToken": token}
+        try:
+            host.engine.post("/swarm/join", body)
+        except ApiError:
+            if host.engine.get("/info")["Swarm"]["LocalNodeState"] not in _COMING:
+                raise
 
     @staticmethod
     def ready(host: Host) -> set[str]:

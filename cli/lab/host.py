@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,11 +194,11 @@ class Host:
             self._pid = next(filter(self._is_daemon, processes.all_pids()), None)
         return self._pid
 
-    def power(self) -> Power:
-        """What becomes of it now."""
+    def power(self, daemons: Mapping[str, int] | None = None) -> Power:
+        """What becomes of it now; ``daemons`` when the machine's processes were looked through already."""
         if not self.namespace.exists():
             return Power.OFF
-        pid = self.daemon_pid()
+        pid = self.daemon_pid() if daemons is None else daemons.get(str(self.exec_root))
         if pid is None:
             return Power.STOPPED
         return Power.PAUSED if processes.is_stopped(pid) else Power.RUNNING

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cli.lab import images, programs
+from typing_extensions import override
+
+from cli.lab import images, processes, programs
 from cli.lab.cluster import AT_ONCE_MAX, Cluster
 from cli.lab.host import Host, Places, Power
 from cli.lab.interrupts import interrupted_by_signals, undisturbed
@@ -61,6 +63,7 @@ class Lab(Cluster[Host]):
 
     def __init__(self, plan: Plan, records: Records) -> None:
         self.plan, self.records = plan, records
+        self._tell: Tell = lambda _text: None
         state, memory = records.state(plan.name), records.memory(plan.name)
         switch = Switch(plan.name, plan.network)
         super().__init__(
@@ -117,8 +120,9 @@ class Lab(Cluster[Host]):
         self.make()
         programs.compile_swarmd(self.records.state(self.plan.name) / "compiled")
         tell(f"starting swarmd on {' '.join(self.hosts)}")
+        self._tell = tell
         self.start()
-        tell("importing images and making one swarm of them")
+        tell("all answer: importing images, and making one swarm of them")
         acts: list[Callable[[], object]] = [
             lambda: self.form(self.plan.manager_names, self.plan.worker_names, spec)
         ]
@@ -127,6 +131,12 @@ class Lab(Cluster[Host]):
             for host in self.hosts.values()
         ]
         self._side_by_side(acts)
+
+    @override
+    def join(self, name: str, token: str, through: Host) -> None:
+        """Tells of it, too."""
+        super().join(name, token, through)
+        self._tell(f"{name} has joined")
 
     def end_daemons(self) -> None:
         """Whoever waits for one of them waits no longer."""
@@ -165,8 +175,15 @@ class Lab(Cluster[Host]):
             )
 
     def boot(self, names: Sequence[str]) -> None:
-        """Starts swarmd on these hosts, where it does not run; boots those that are off."""
+        """Starts swarmd on these hosts, where it does not run; boots those that are off.
+
+        Raises:
+            UnavailableError: one is paused.
+        """
         chosen = self.choose(names)
+        for name, host in chosen.items():
+            if host.power() is Power.PAUSED:
+                raise UnavailableError(f"{name} is paused", hint=f"swarmctl lab resume {name}")
         down = [name for name, host in chosen.items() if not host.is_alive()]
         if down:
             self.start(*down)
@@ -191,13 +208,14 @@ class Lab(Cluster[Host]):
         self.to_each(list(chosen), lambda host: images.load(host.engine, path))
 
     def _up(self) -> list[str]:
-        return [name for name, host in self.hosts.items() if host.power() is Power.RUNNING]
+        return [name for name, power in self.powers().items() if power is Power.RUNNING]
 
     # --------------------------------------------------------------------------------- looking
 
     def powers(self) -> Mapping[str, Power]:
         """What becomes of each host."""
-        return {name: host.power() for name, host in self.hosts.items()}
+        daemons = processes.daemons()
+        return {name: host.power(daemons) for name, host in self.hosts.items()}
 
     def cuts(self) -> Cuts:
         """Who is cut off."""

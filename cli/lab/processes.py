@@ -9,7 +9,7 @@ import itertools
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 SUPERVISOR_PROGRAM = "supervisor_main.py"
@@ -44,6 +44,16 @@ def all_pids() -> Iterator[int]:
     for path in _PROC.iterdir():
         if path.name.isdigit():
             yield int(path.name)
+
+
+def daemons() -> Mapping[str, int]:
+    """Of each swarmd of the machine: its exec-root, and its pid."""
+    found: dict[str, int] = {}
+    for pid in all_pids():
+        for flag, value in itertools.pairwise(arguments_of(pid)):
+            if flag == EXEC_ROOT_FLAG:
+                found[value] = pid
+    return found
 
 
 def is_stopped(pid: int) -> bool:

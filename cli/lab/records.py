@@ -40,7 +40,7 @@ NETWORK_PREFIX = 24
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{NAME_CHARACTERS_MAX - 1}}}")
 _LIKE_A_HOST = re.compile(r".*-[mw][0-9]+")
 _RECORD = "lab.json"
-_UNFINISHED = ".new-"
+_UNFINISHED = ".unfinished-"
 _NAMESPACES = Path("/run/netns")
 
 
@@ -224,9 +224,9 @@ class Records:
                 self._refuse_if_taken(wanted)
                 taken = [self.read(name).network for name in self.names()]
                 plan = replace(wanted, network=free_network(taken))
-                self._write_new(plan)
-                held = self._held(self.state(plan.name), fcntl.LOCK_EX, f"lab {plan.name}")
-                stack.enter_context(held)
+                fresh = self._written(plan)
+                stack.enter_context(self._held(fresh, fcntl.LOCK_EX, f"lab {plan.name}"))
+                fresh.rename(self.state(plan.name))
             yield plan
 
     def _refuse_if_taken(self, wanted: Plan) -> None:
@@ -244,12 +244,17 @@ class Records:
                     hint="choose another name with --name",
                 )
 
-    def _write_new(self, plan: Plan) -> None:
-        for left in self._state_root.glob(f"{_UNFINISHED}*"):  # whoever made it was ended
-            shutil.rmtree(left, ignore_errors=True)
+    def _written(self, plan: Plan) -> Path:
+        """The directory of a new lab, which nobody finds yet."""
+        self._sweep()
         fresh = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._state_root))
         _write(fresh, plan)
-        fresh.rename(self.state(plan.name))
+        return fresh
+
+    def _sweep(self) -> None:
+        """Removes what was begun or left by whoever was killed; for whoever holds the list of labs."""
+        for left in self._state_root.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left)
 
     def complete(self, plan: Plan) -> None:
         """Notes that all of it was made."""
@@ -262,10 +267,12 @@ class Records:
         for path in state.iterdir():
             if path.name != _RECORD:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        shutil.rmtree(state)
-        for root in (self._run_root, self._state_root):
-            with contextlib.suppress(OSError):  # there are other labs
-                root.rmdir()
+        with self._held(self._state_root, fcntl.LOCK_EX, "the list of labs"):
+            state.rename(self._state_root / f"{_UNFINISHED}{name}")  # nobody finds half of it
+            self._sweep()
+            for root in (self._run_root, self._state_root):
+                with contextlib.suppress(OSError):  # there are other labs
+                    root.rmdir()
 
 
 def _write(directory: Path, plan: Plan) -> None:
