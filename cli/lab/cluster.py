@@ -24,7 +24,7 @@ H = TypeVar("H", bound=Host)
 SWARM_PORT = 2377
 AT_ONCE_MAX = 16
 """Hosts to which something is done at the same time."""
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 180.0
 _COMING = ("pending", "active")
 LEADER_SECONDS_MAX = 30.0
 

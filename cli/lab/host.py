@@ -21,7 +21,7 @@ from cli.lab.waiting import wait_for
 from common.engine_client import ApiError, CannotConnectError, Client
 from common.errors import SystemFailureError
 
-ANSWER_SECONDS_MAX = 60.0
+ANSWER_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
 KILL_SECONDS_MAX = 10.0
 TAIL_LINES = 20
