@@ -63,7 +63,8 @@ def swarm_directory(host: Host) -> Path:
 def is_sealed(host: Host) -> bool:
     directory = swarm_directory(host)
     node_key = (directory / "certificates" / "swarm-node.key").read_bytes()
-    return b"ENCRYPTED" in node_key and len((directory / "raft" / "key").read_bytes()) != 32
+    key = directory / "raft" / "key"
+    return b"ENCRYPTED" in node_key and key.exists() and len(key.read_bytes()) != 32
 
 
 def in_clear(directory: Path, *secrets: str) -> list[str]:
@@ -105,6 +106,14 @@ def test_locked_managers_live_through_restarts_and_a_rotation_that_one_of_them_m
     unlock_with(m3, old, refused=(new,))
     wait_for("three managers", lambda: reachable(m1) == 3)
     until_locked_again(m3)
+
+    m1.ctl("node", "demote", "m3")
+    wait_for("m3 to be a worker", lambda: not swarm(m3)["ControlAvailable"])
+    wait_for("its log to be gone", lambda: not (swarm_directory(m3) / "raft").exists())
+    restarted(three, "m3")
+    assert state(m3) == "active", "a worker needs no key"
+    m1.ctl("node", "promote", "m3")
+    wait_for("m3 to be a locked manager", lambda: reachable(m1) == 3 and is_sealed(m3))
 
     restarted(three, *MANAGERS)
     assert m1.docker("info", "--format", "{{.Swarm.LocalNodeState}}").stdout.strip() == "locked"
