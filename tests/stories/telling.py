@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from common.disconnect import STOP_AFTER_LABEL
 from common.model.endpoint import EndpointSpec, PortConfig
 from common.model.node import Availability, NodeState
 from common.model.policies import (
@@ -86,6 +87,7 @@ class Teller:
         new = _spec(old, options)
         await self._world.change_spec(
             name,
+            labels=new.labels,
             task_template=new.task_template,
             mode=new.mode,
             update_config=new.update_config,
@@ -191,12 +193,17 @@ def _with_port(spec: ServiceSpec, ports: str) -> ServiceSpec:
     return replace(spec, endpoint_spec=EndpointSpec(ports=(port,)))
 
 
+def _with_lease(spec: ServiceSpec, after: str) -> ServiceSpec:
+    return replace(spec, labels={**spec.labels, STOP_AFTER_LABEL: after})
+
+
 _OTHERS: dict[str, Callable[[ServiceSpec, str], ServiceSpec]] = {
     "replicas": lambda spec, value: replace(spec, mode=Replicated(replicas=int(value))),
     "mode": lambda spec, _: replace(spec, mode=Global()),
     "image": _with_image,
     "constraint": _with_constraint,
     "publish": _with_port,
+    "stop-after": _with_lease,
 }
 
 
