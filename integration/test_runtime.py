@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from worker.kernel.cgroup_v2 import CgroupsV2
 from worker.kernel.cgroupfs import Hierarchies, Limits, find_hierarchies, pause
 from worker.kernel.cgroups import open_cgroups
 from worker.kernel.syscalls import clone
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs, RunLease
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.client import RuntimeClient
 
@@ -499,6 +500,27 @@ async def test_death_by_a_signal_is_128_and_its_number(world: World) -> None:
     await world.client.signal("a", signal.SIGKILL)
     ended = await world.client.wait("a")
     assert (ended.code, ended.oom_killed) == (137, False)
+
+
+async def test_what_has_a_lease_is_ended_by_the_supervisor_alone(world: World) -> None:
+    """SIGTERM at its time, for one that ignores it SIGKILL; one that was put off goes on."""
+    ignoring = ("sh", "-c", "trap '' TERM; echo ready; sleep 100 & wait; sleep 100")
+    await world.client.start(world.bundle("polite", "sleep", "100", init=True))
+    await world.client.start(world.bundle("deaf", *ignoring))
+    await world.client.start(world.bundle("kept", "sleep", "100"))
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def lease(name: str, stop_at: float, kill_at: float) -> RunLease:
+        return RunLease(id=name, stop_signal=signal.SIGTERM, stop_at=stop_at, kill_at=kill_at)
+
+    await world.client.lease([lease("kept", now, now)])
+    await world.client.lease([lease("kept", now + 60, now + 60), lease("polite", now, now + 60)])
+    await world.client.lease([lease("deaf", now, now + 1)])
+    assert (await world.client.wait("polite")).code in (128 + signal.SIGTERM, 0)
+    assert (await world.client.wait("deaf")).code == 137
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) >= now + 1
+    assert await world.client.running() == {"kept"}
+    await world.client.kill("kept")
 
 
 async def test_kill_takes_every_process_in_any_session(world: World) -> None:

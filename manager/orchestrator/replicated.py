@@ -1,14 +1,15 @@
 """A replicated service: as many slots as it has replicas, each with one task."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
+from common.disconnect import is_leased
 from common.model.service import Replicated
-from common.model.task import Task
+from common.model.task import Task, TaskState
 from manager.orchestrator.at_rest import slot_of, sort_out
 from manager.orchestrator.restart import is_settled
-from manager.orchestrator.slots import Slot, is_running, slot_with, standing, surplus
+from manager.orchestrator.slots import Slot, has_ended, is_running, slot_with, standing, surplus
 from manager.orchestrator.tend import fill, remove, tend
 from manager.orchestrator.update import advance, is_under_way
 from manager.orchestrator.view import ServiceView
@@ -50,10 +51,11 @@ def decide(view: ServiceView, now: float, new_id: NewId) -> Verdict:
     if not isinstance(view.service.spec.mode, Replicated):
         return Verdict()
     slots = _slots(view)
+    leaving = _leaving(view)
     missing = view.service.spec.mode.replicas - len(slots)
     excess = _excess(slots, view.service.spec.mode.replicas) if missing < 0 else []
     victims = [slots.get(number) for number in excess[-REMOVED_PER_LOOK_MAX:]]
-    filled = list(islice(_free(slots), min(max(missing, 0), CREATED_PER_LOOK_MAX)))
+    filled = list(islice(_free(slots, leaving), min(max(missing, 0), CREATED_PER_LOOK_MAX)))
     is_cut = missing > len(filled) or len(excess) > len(victims)
     given_up = set(excess)
     kept = [slot for number, slot in sorted(slots.occupied.items()) if number not in given_up]
@@ -83,10 +85,13 @@ def decide_some(view: ServiceView, now: float, new_id: NewId) -> Verdict:
 
 def _slots(view: ServiceView) -> _Slots:
     resting, others = sort_out(view.tasks, view, slot_of)
+    leaving = _leaving(view)
     occupied: dict[int, Slot] = {}
     dead: dict[int, Slot] = {}
     for number, tasks in others.items():
         slot = slot_with(tasks, number=number)
+        if number in leaving:
+            slot = replace(slot, leaving=leaving[number])
         (occupied if slot.wanted or is_settled(slot) else dead)[number] = slot
     return _Slots(resting, occupied, dead)
 
@@ -98,11 +103,21 @@ def _excess(slots: _Slots, replicas: int) -> list[int]:
     return surplus((*resting, *map(standing, slots.occupied.values())), replicas)
 
 
-def _free(slots: _Slots) -> Iterator[Slot]:
+def _free(slots: _Slots, leaving: Mapping[int, tuple[Task, ...]]) -> Iterator[Slot]:
     """Slots to fill, lowest number first; one with a past keeps it."""
     for number in count(1):
         if number not in slots:
-            yield slots.dead.get(number) or Slot(number=number)
+            slot = slots.dead.get(number) or Slot(number=number, leaving=leaving.get(number, ()))
+            yield slot
+
+
+def _leaving(view: ServiceView) -> dict[int, tuple[Task, ...]]:
+    """Tasks with a lease that are to be removed and may still run, by slot: scaled down, and soon up again."""
+    found: dict[int, tuple[Task, ...]] = {}
+    for task in view.tasks:
+        if task.desired_state == TaskState.REMOVE and is_leased(task) and not has_ended(task):
+            found[task.slot] = (*found.get(task.slot, ()), task)
+    return found
 
 
 def _removal(slots: Iterable[Slot]) -> tuple[Change, ...]:

@@ -18,6 +18,8 @@ class Slot:
     """Those that should run."""
     past: tuple[Task, ...] = ()
     """Those that were told to stop, whether they have or not."""
+    leaving: tuple[Task, ...] = ()
+    """Those with a lease that are to be removed and have not stopped: no part of the slot, but it waits for them."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:

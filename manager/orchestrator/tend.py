@@ -63,7 +63,7 @@ def remove(tasks: Iterable[Task]) -> tuple[Change, ...]:
 def fill(slot: Slot, view: ServiceView, now: float, new_id: NewId) -> Verdict:
     """A new task for a slot in which nothing is wanted: READY while it must wait for its turn, else RUNNING."""
     task = new_task(view.service, task_id=new_id(), now=now, slot=slot.number, node_id=slot.node_id)
-    start = start_at(task, slot.past, view.nodes, now)
+    start = start_at(task, (*slot.past, *slot.leaving), view.nodes, now)
     if start <= now:
         return Verdict(changes=(Create(object=task),))
     task = replace(task, desired_state=TaskState.READY)
@@ -131,7 +131,7 @@ def _keep_one(slot: Slot, tasks: _Sorted, view: ServiceView, now: float) -> Verd
     )
     if kept.desired_state >= TaskState.RUNNING:
         return Verdict(changes=stop(others))
-    start = start_at(kept, (*slot.past, *others), view.nodes, now)
+    start = start_at(kept, (*slot.past, *slot.leaving, *others), view.nodes, now)
     if start > now:
         return Verdict(changes=stop(others), look_again_at=start)
     raised = SetDesiredState(task_id=kept.id, state=TaskState.RUNNING)

@@ -11,6 +11,7 @@ from common.model.task import ContainerStatus, Task, TaskSpec, TaskState, TaskSt
 from worker.agent.task_machine import (
     ATTEMPTS_MAX,
     CONTAINER_GONE,
+    CUT_OFF,
     RETRY_SECONDS,
     UNHEALTHY,
     Become,
@@ -68,6 +69,49 @@ def container(
         exit_code=exit_code,
         health=HealthStatus(state=health),
     )
+
+
+CUT_OFF_CASES: dict[str, tuple[TaskState, ContainerState | None, Decision | TaskState]] = {
+    "one that waits never begins": (TaskState.ACCEPTED, None, TaskState.REJECTED),
+    "nor one that is prepared": (TaskState.READY, ContainerState.CREATED, TaskState.REJECTED),
+    "one that starts is failing": (TaskState.STARTING, ContainerState.CREATED, TaskState.STARTING),
+    "one that runs is failing": (TaskState.RUNNING, ContainerState.RUNNING, TaskState.RUNNING),
+    "one whose agent died early is stopped": (TaskState.READY, ContainerState.RUNNING, STOP),
+    "one that has ended stays so": (TaskState.COMPLETE, ContainerState.EXITED, Wait()),
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "standing", "expected"), CUT_OFF_CASES.values(), ids=CUT_OFF_CASES
+)
+def test_without_a_manager_for_too_long(
+    state: TaskState, standing: ContainerState | None, expected: Decision | TaskState
+) -> None:
+    now = Situation(
+        task=task(),
+        status=status(state),
+        container=container(standing) if standing else None,
+        now=NOW,
+        is_cut_off=True,
+    )
+    decided = decide(now)
+    if isinstance(expected, TaskState):
+        assert isinstance(decided, Become)
+        assert (decided.status.state, decided.status.err) == (expected, CUT_OFF)
+    else:
+        assert decided == expected
+
+
+def test_what_is_failing_for_it_is_stopped_and_fails_though_a_manager_is_back() -> None:
+    failing = status(TaskState.RUNNING, err=CUT_OFF)
+    running = Situation(
+        task=task(), status=failing, container=container(ContainerState.RUNNING), now=NOW
+    )
+    assert decide(running) == STOP
+    ended = replace(running, container=container(ContainerState.EXITED))
+    decided = decide(ended)
+    assert isinstance(decided, Become)
+    assert (decided.status.state, decided.status.err) == (TaskState.FAILED, CUT_OFF)
 
 
 def status(state: TaskState, message: str = "", err: str = "") -> TaskStatus:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.bell import Bell
+from common.disconnect import STOP_AFTER_LABEL
 from common.errors import InvalidInputError, SystemFailureError, UnavailableError
 from common.model.container_spec import ContainerSpec
 from common.model.endpoint import PortConfig, PublishMode
@@ -98,14 +99,16 @@ class World:
         image: str = "hello:1",
         ports: Sequence[PortConfig] = (),
         networks: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         spec = TaskSpec(
             container_spec=ContainerSpec(image=image),
             networks=tuple(NetworkAttachmentConfig(target=name) for name in networks),
         )
         task = Task(
-            id=task_id, service_id="s1", service_name="web", slot=1, spec=spec, ports=tuple(ports)
-        )
+            id=task_id, service_id="s1", service_name="web", slot=1, spec=spec, ports=tuple(ports),
+            service_labels=labels or {},
+        )  # fmt: skip
         await self.store.propose([Create(object=task)])
         await self._assign(task_id)
 
@@ -147,6 +150,60 @@ async def test_a_task_assigned_runs(world: World) -> None:
         assert status.container_status is not None
         assert status.container_status.container_id == "c-t1"
         assert status.container_status.pid == 4242
+
+
+LEASED = {STOP_AFTER_LABEL: "30s"}
+
+
+async def test_a_task_with_a_lease_runs_as_long_as_managers_answer_and_stops_after(
+    world: World,
+) -> None:
+    async with world.running(), world.agent():
+        await world.assign("t1", labels=LEASED)
+        await world.assign("t2")
+        await world.clock.advance(300)
+        assert world.state("t1") is TaskState.RUNNING
+        world.reachable = False
+        world.channels[-1].close()
+        await world.clock.advance(24)
+        assert world.containers.of("t1").state is ContainerState.RUNNING
+        await world.clock.advance(7)
+        assert world.containers.of("t1").state is ContainerState.EXITED
+        assert world.containers.of("t2").state is ContainerState.RUNNING
+        world.reachable = True
+        await world.clock.advance(10)
+        assert world.state("t1") is TaskState.FAILED
+        assert "swarmd.disconnect.stop-after" in world.err("t1")
+        assert world.state("t2") is TaskState.RUNNING
+
+
+async def test_a_lease_goes_on_counting_while_the_agent_is_dead(world: World) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", labels=LEASED)
+            await world.clock.advance(1)
+            limits = dict(world.containers.limits)
+        world.reachable = False
+        await world.clock.advance(20)
+        async with world.agent():
+            await world.clock.advance(1)
+            assert world.containers.of("t1").state is ContainerState.RUNNING
+            assert world.containers.limits == limits, "the supervisor was told the same"
+            await world.clock.advance(15)
+            assert world.containers.of("t1").state is ContainerState.EXITED
+
+
+async def test_after_too_long_an_agent_stops_it_at_once_though_a_manager_answers(
+    world: World,
+) -> None:
+    async with world.running():
+        async with world.agent():
+            await world.assign("t1", labels=LEASED)
+            await world.clock.advance(1)
+        await world.clock.advance(100)
+        async with world.agent():
+            assert "stop t1 0" in world.calls
+            assert world.state("t1") is TaskState.FAILED
 
 
 async def test_the_exit_of_a_container_is_reported(world: World) -> None:
