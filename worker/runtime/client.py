@@ -238,8 +238,8 @@ class RuntimeClient:
         for lease in leases:
             check_id(lease.id)
         order = [
-            (lease.id, lease.stop_signal, int(lease.stop_at * _NANO), int(lease.kill_at * _NANO))
-            for lease in leases
+            (one.id, int(one.stop_signal), int(one.stop_at * _NANO), int(one.kill_at * _NANO))
+            for one in leases
         ]
         await self._ask_again(wire.LEASE, order)
 

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
+from common.disconnect import STOP_AFTER_LABEL
+from common.generic_resources import generic_resources
 from common.model.node import Availability, Node
 from common.model.resources import ResourceRequirements, Resources
 from common.model.service import Service
 from common.model.task import Task, TaskState
 from manager.orchestrator.constraint_enforcer import NodeView, decide
-from manager.store.changes import ObserveTask
+from manager.store.changes import ObserveTask, SetDesiredState
 from tests.support.builders import NOW, node, service, task, template
 
 S = TaskState
@@ -18,6 +22,13 @@ SLOW = node(labels={"disk": "hdd"}, resources=FAST.description.resources)
 def reserving(mebibytes: int = 0, nano_cpus: int = 0) -> Service:
     reserved = Resources(memory_bytes=mebibytes * MIB, nano_cpus=nano_cpus)
     return service(spec=template(resources=ResourceRequirements(reservations=reserved)))
+
+
+GPUS = node(resources=Resources(generic_resources=generic_resources(["GPU=a", "GPU=b", "SSD=3"])))
+
+
+def given(slot: int, *units: str, at: float = NOW) -> Task:
+    return replace(task(slot, at=at), generic_resources=generic_resources(units))
 
 
 CASES: dict[str, tuple[Node, Service, list[Task], set[str]]] = {
@@ -43,6 +54,19 @@ CASES: dict[str, tuple[Node, Service, list[Task], set[str]]] = {
         [task(n, of=reserving(40), at=NOW - n) for n in (1, 2, 3)],
         {"web.1"},
     ),
+    "what a task was given is there": (
+        GPUS,
+        service(),
+        [given(1, "GPU=a", "SSD=1"), given(2, "GPU=b", "SSD=2")],
+        set(),
+    ),
+    "a unit that is gone": (GPUS, service(), [given(1, "GPU=a"), given(2, "GPU=c")], {"web.2"}),
+    "more units than there are now": (
+        GPUS,
+        service(),
+        [given(1, "SSD=2", at=NOW - 1), given(2, "SSD=2")],
+        {"web.2"},
+    ),
     "no more than the processors there are": (
         FAST,
         reserving(nano_cpus=2 * 10**9),
@@ -59,3 +83,9 @@ def test_rejected_tasks(case: str) -> None:
     rejected = [change for change in changes if isinstance(change, ObserveTask)]
     assert expected == {change.task_id for change in rejected}
     assert {S.REJECTED} >= {change.status.state for change in rejected}
+
+
+def test_one_with_a_lease_is_told_to_stop_since_the_next_waits_for_its_end() -> None:
+    leased = replace(task(1, of=SSD), service_labels={STOP_AFTER_LABEL: "1m"})
+    changes = decide(NodeView(node=SLOW, tasks=[leased], services={SSD.id: SSD}), NOW).changes
+    assert changes == (SetDesiredState(task_id="web.1", state=S.SHUTDOWN),)
