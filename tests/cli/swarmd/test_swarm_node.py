@@ -1,7 +1,9 @@
 """What a node makes of what it finds on its disk, before anything of it runs."""
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,12 +19,13 @@ from common.errors import (
     UnavailableError,
 )
 from common.events import EventLog
+from common.model.node import Role, TlsInfo
 from common.pki.lock import Lock
 from manager.api.parse.cluster_spec import parse_init_request
 from manager.api.ports import LocalState
 from manager.raft.storage import Storage
 from tests.support.fake_clock import FakeClock
-from tests.support.pki import CLUSTER_ID, credentials, identity
+from tests.support.pki import CLUSTER_ID, NOW, credentials, identity, root_of
 
 MEMBER = Membership(
     node_id="node1", address="192.0.2.1", cluster_id=CLUSTER_ID, member_id="a" * 16, port=2377
@@ -33,22 +36,28 @@ async def addresses() -> Mapping[str, Sequence[str]]:
     return {}
 
 
-class Worker:
-    """Has nothing to forget."""
+@dataclass
+class FakeWorker:
+    trust: TlsInfo | None = None
 
-    def show_trust(self, _trust: object) -> None:
-        pass
+    def show_trust(self, trust: TlsInfo | None) -> None:
+        self.trust = trust
 
     async def forget_tasks(self) -> None:
         pass
 
+    async def run_agent(self, _node_id: str, _connect: object) -> None:
+        await asyncio.Event().wait()
 
-def node_in(data_root: Path) -> SwarmNode:
-    clock = FakeClock()
+
+def node_in(
+    data_root: Path, clock: FakeClock | None = None, worker: FakeWorker | None = None
+) -> SwarmNode:
+    clock = clock or FakeClock()
     return SwarmNode(
         Surroundings(
             data_root=data_root,
-            worker=cast("Any", Worker()),
+            worker=cast("Any", worker or FakeWorker()),
             addresses=addresses,
             events=EventLog(clock),
             clock=clock,
@@ -119,3 +128,37 @@ async def test_a_locked_manager_leaves_without_its_key(tmp_path: Path) -> None:
     assert places.membership.read() is None
     assert not places.log.exists()
     assert not places.certificates.key.exists()
+
+
+# ----------------------------------------------------------------------------------- workers
+
+
+async def test_a_worker_whose_certificate_ran_out_says_so_as_long_as_that_is_so(
+    tmp_path: Path,
+) -> None:
+    """Its containers go on, and with another clock it may be a node as before."""
+    places, clock, worker = Places(tmp_path / "swarm"), FakeClock(NOW), FakeWorker()
+    issued = credentials(identity("node1", Role.WORKER), now=NOW, lifetime_seconds=7200.0)
+    places.certificates.write(issued)
+    places.membership.write(replace(MEMBER, member_id=""))
+    async with node_in(tmp_path, clock, worker) as node:
+        assert node.local_state() is LocalState.ACTIVE
+        assert worker.trust is not None
+        assert worker.trust.trust_root == root_of().certificate.decode()
+        clock._now = NOW + 7201.0
+        assert node.local_state() is LocalState.ERROR
+        assert "ran out on" in node.local_error()
+        assert "leave the swarm" in node.local_error()
+        clock._now = NOW
+        assert (node.local_state(), node.local_error()) == (LocalState.ACTIVE, "")
+
+
+async def test_a_worker_has_no_log_though_a_crash_may_have_left_one(tmp_path: Path) -> None:
+    """With it, it would take part under an id that was removed, should it ever be a manager again."""
+    places = Places(tmp_path / "swarm")
+    places.certificates.write(credentials(identity("node1", Role.WORKER)))
+    places.membership.write(replace(MEMBER, member_id=""))
+    places.log.mkdir()
+    (places.log / "log-1").touch()
+    async with node_in(tmp_path):
+        assert not places.log.exists()
