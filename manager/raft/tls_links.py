@@ -144,7 +144,7 @@ class TlsLinks:
 
     def dial_anew(self) -> None:
         """Ends the connections that this member has made: the next ones show and trust what is right now."""
-        for link in self._links.values():
+        for link in list(self._links.values()):
             if True in link.streams:
                 link.streams[True].close()
 

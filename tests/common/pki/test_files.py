@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.swarmd.renewing import roots_in
 from common.errors import SystemFailureError
 from common.pki.files import Credentials, NodeFiles
 from common.pki.lock import Lock
-from tests.support.pki import credentials, identity
+from tests.support.pki import credentials, identity, root_of
 
 ONE = credentials(identity("node1"))
 OTHER = credentials(identity("node1"))
@@ -43,6 +44,20 @@ def test_a_crash_after_the_new_certificate_ends_with_the_new_one(tmp_path: Path)
     files.certificate.write_bytes(OTHER.certificate)
     assert files.open() == OTHER
     assert files.open() == OTHER
+
+
+def test_whichever_certificate_a_crash_leaves_its_root_is_trusted(tmp_path: Path) -> None:
+    files = kept(tmp_path, ONE)
+    of_another = credentials(identity("node1"), root_of("another"))
+    blocked = tmp_path / "swarm-node.crt"
+    blocked.unlink()
+    blocked.mkdir()  # the disk refuses the certificate
+    with pytest.raises(OSError, match="swarm-node"):
+        files.write(of_another)
+    assert roots_in(files.root()) == roots_in(ONE.root) | roots_in(of_another.root)
+    blocked.rmdir()
+    files.write(of_another)
+    assert files.open() == of_another
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

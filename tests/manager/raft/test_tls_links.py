@@ -26,7 +26,7 @@ from manager.raft.links import LINK_BUFFER_BYTES_MAX, Links
 from manager.raft.messages import FRAME_BYTES_MAX, AskReadIndex, Message, ReadIndex, Removed, pack
 from manager.raft.peers import Peer, RaftStatus
 from manager.raft.tls_links import BOUNDS, FROM, PROTOCOL, TO, TlsLinks
-from tests.support.pki import CLUSTER_ID, files_of, identity, root_of
+from tests.support.pki import CLUSTER_ID, DECADES, files_of, identity, root_of
 from tests.support.raft_status import status_of
 from tests.support.tls_streams import client_of
 
@@ -309,6 +309,38 @@ async def test_who_is_removed_is_heard_no_longer(tmp_path: Path, sender: str) ->
         one.members, one.removed, one.removed_nodes = LISTED, {C}, {"node-c"}
         await asyncio.wait_for(stream.until_ended(), 10)
         await until(lambda: not one.links.is_connected(sender))
+
+
+class Later(SystemClock):
+    @override
+    def now(self) -> float:
+        return super().now() + 2 * DECADES
+
+
+async def test_who_shows_a_certificate_that_has_run_out_meanwhile_is_heard_no_longer(
+    tmp_path: Path,
+) -> None:
+    async with member(tmp_path, A) as one:
+        one.members = LISTED
+        stream = await dialled(one, client_of(tmp_path, MANAGER), B)
+        await one.until(lambda: one.links.is_connected(B))
+        one.links._clock = Later()
+        assert "run out" not in await asyncio.wait_for(stream.until_ended(), 10)  # it is not told
+        await until(lambda: not one.links.is_connected(B))
+
+
+async def test_a_link_is_dialled_anew_with_what_is_shown_and_trusted_now(
+    pair: tuple[Member, Member],
+) -> None:
+    one, other = pair
+    await linked(one, other)
+    before = one.links._links[B].streams[True]
+    one.links.dial_anew()
+    await one.until(lambda: one.changes[-2:] == [(B, False), (B, True)])
+    assert one.links._links[B].streams[True] is not before
+    await other.until(lambda: other.links.is_connected(A))
+    assert one.links.send(B, AskReadIndex(number=1))
+    await other.until(lambda: len(other.heard) == 1)
 
 
 async def test_before_it_starts_nobody_is_answered(tmp_path: Path) -> None:
