@@ -11,10 +11,10 @@ from pathlib import Path
 from cli.swarmd.addresses import with_port
 from cli.swarmd.agent_line import Line, Overheard
 from cli.swarmd.autolock import keep_locked
-from cli.swarmd.joining import of_any
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
-from cli.swarmd.renewing import Renewed, Renewing, ask_for_certificate
+from cli.swarmd.renewing import Renewed, Renewing
+from cli.swarmd.signing import signed_by_itself, signed_by_managers
 from common.bell import Bell
 from common.clock import Clock
 from common.errors import ForbiddenError, NotLeaderError, SwarmdError, SystemFailureError
@@ -27,6 +27,7 @@ from common.protocol.stream import FramedStream, StreamBounds
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
 from common.protocol.upgrade import Door, dial
 from manager.api import tell_swarm_events
+from manager.ca.renewals import Renewals
 from manager.ca.server import CaServer
 from manager.listener import ClusterListener
 from manager.node import Manager
@@ -247,11 +248,16 @@ class Life:
     # ------------------------------------------------------------------------------ its certificate
 
     async def _ask_for_certificate(self, request: bytes) -> Renewed:
-        async def ask(manager: str) -> Renewed:
-            return await ask_for_certificate(manager, request, self.tls)
-
-        managers = self.other_managers() or self.membership.managers
-        return await of_any(self._around.chance.sample(managers, len(managers)), ask)
+        membership = self.membership
+        if self.manager is not None and not membership.is_joining:
+            own = PeerIdentity(
+                node_id=membership.node_id, role=Role.MANAGER, cluster_id=membership.cluster_id
+            )
+            renewals = Renewals(self.manager.store, self._around.clock, self.manager.is_member)
+            has_run_out = bool(self.renewing.trouble())
+            return await signed_by_itself(request, renewals, own, has_run_out=has_run_out)
+        managers = self._around.chance.sample(membership.managers, len(membership.managers))
+        return await signed_by_managers(request, managers, self.tls)
 
     def _certificate_changed(self) -> None:
         self._around.worker.show_trust(self.renewing.trust)

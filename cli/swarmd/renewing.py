@@ -2,14 +2,12 @@
 
 import asyncio
 import datetime
-import json
 import logging
 import random  # noqa: TID251 - only named as a type
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Never
 
-from cli.swarmd.asking import ask
 from common.backoff import delays
 from common.bell import Bell
 from common.clock import Clock
@@ -20,9 +18,6 @@ from common.pki.renewal import CertificateFacts, must_renew, renew_at
 from common.pki.tls import Tls
 from common.protocol.messages import NodeTold
 
-RENEW: Final = "/ca/renew"
-RENEW_SECONDS_MAX: Final = 10.0
-"""For one manager to sign."""
 LOOK_SECONDS: Final = 60.0
 """How often it is looked whether the certificate is due: the machine's clock may jump."""
 AGAIN_SECONDS: Final = 0.5
@@ -182,21 +177,3 @@ def roots_in(trust: bytes) -> frozenset[bytes]:
     """The single certificates of a bundle of PEM."""
     end = b"-----END CERTIFICATE-----"
     return frozenset(part.strip() for part in trust.split(end) if part.strip())
-
-
-async def ask_for_certificate(manager: str, request: bytes, tls: Tls) -> Renewed:
-    """Has the manager at ``host:port`` sign a request, for the node whose certificate ``tls`` shows.
-
-    Raises:
-        RefusedError: it does not.
-        UnavailableError: it cannot now, or answers as none of this version does.
-    """
-    body = {"Request": request.decode()}
-    answer = await ask(manager, RENEW, tls.client(), body, seconds_max=RENEW_SECONDS_MAX)
-    try:
-        given = json.loads(answer)
-        return Renewed(
-            certificate=str(given["Certificate"]).encode(), trust=str(given["Trust"]).encode()
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnavailableError("a manager answers as none of this version does") from error

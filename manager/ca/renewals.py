@@ -93,6 +93,18 @@ class Renewals:
         finally:
             self._renewing -= 1
 
+    async def renew_alone(self, own: PeerIdentity, request: bytes) -> Renewed:
+        """This manager's own certificate, by what it knows itself.
+
+        It has the authority's key, and no other manager hears one whose certificate has run out: with all of them away
+        for that long, none could ever learn more.
+
+        Raises:
+            ForbiddenError: its node is not in the list.
+            InvalidInputError: the certificate request is none.
+        """
+        return await self._renew(own, request)
+
     async def _renew(self, caller: PeerIdentity, request: bytes) -> Renewed:
         cluster, node = self._cluster(), self._store.state.nodes.get(caller.node_id)
         if node is None or is_removed(cluster, caller.node_id):
