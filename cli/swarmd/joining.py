@@ -149,6 +149,11 @@ async def until_added(joining: Joining, member: Member, around: Around) -> Seque
             return await of_any(joining.membership.managers, be_added)
         except (UnavailableError, ValueError, KeyError, TypeError) as error:
             log.info("not added to the managers yet", extra={"reason": error})
+        except ForbiddenError as error:
+            if not joining.membership.is_promoted:
+                raise
+            # A manager that is behind; should it be so indeed, the session of this node's agent tells it.
+            log.info("not added to the managers yet", extra={"reason": error})
         await around.clock.sleep(next(waits))
 
 

@@ -252,6 +252,16 @@ async def test_a_promoted_node_that_is_refused_is_a_worker_and_tries_again_with_
     assert kept.member_id != PROMOTED.member_id
 
 
+async def test_a_promoted_node_goes_on_asking_where_a_manager_does_not_know_of_it_yet(
+    living: FakeLiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, RefusedError(403, "node n1 is no manager of this swarm"))
+    await living.begin(PROMOTED)
+    await living.clock.advance(60.0)
+    assert await living.turned() == PROMOTED
+    assert len(living.begun) == 1
+
+
 async def test_a_node_that_joins_with_a_token_and_is_refused_is_no_worker(
     living: FakeLiving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
