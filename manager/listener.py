@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from common.clock import Clock, SystemClock
 from common.engine_api.errors import status_of
 from common.engine_api.http import json_response
 from common.errors import (
@@ -126,11 +127,13 @@ class ClusterListener:
         routes: Iterable[ClusterRoute],
         *,
         vouch: Vouch | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """``address`` is ``host:port``; ``context`` is asked anew for each connection."""
         self._address, self._context, self._cluster_id = address, context, cluster_id
         self._routes = {(route.method, route.path): route for route in routes}
         self._vouch = vouch
+        self._clock = clock or SystemClock()
         application = web.Application(
             middlewares=[_answer_errors, self._guard], client_max_size=BODY_BYTES_MAX
         )
@@ -215,14 +218,15 @@ class ClusterListener:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        peer = peer_of(request.transport)
+        peer, expires_at = peer_of(request.transport), expiry_of(request.transport)
         route = self._routes.get((request.method, request.path))
-        self._check(peer, Access.NODE if route is None else route.access)
+        access = Access.NODE if route is None else route.access
+        self._check(peer, access)
+        if access is not Access.ANYONE and expires_at < self._clock.now():
+            raise UnauthorizedError("the certificate has run out since the connection was made")
         if route is None:
             raise NotFoundError("page not found")
-        request[_CALLER] = Caller(
-            peer=peer, address=request.remote or "", expires_at=expiry_of(request.transport)
-        )
+        request[_CALLER] = Caller(peer=peer, address=request.remote or "", expires_at=expires_at)
         return await handler(request)
 
     def _check(self, peer: PeerIdentity | None, access: Access) -> None:

@@ -200,7 +200,12 @@ class Life:
         ]
         address = with_port(membership.listen_host, membership.listen_port)
         return ClusterListener(
-            address, self.tls.server, membership.cluster_id, routes, vouch=asked.vouch
+            address,
+            self.tls.server,
+            membership.cluster_id,
+            routes,
+            vouch=asked.vouch,
+            clock=self._around.clock,
         )
 
     def _new_links(self, me: Peer, status: Callable[[], RaftStatus]) -> TlsLinks:

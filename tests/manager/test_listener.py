@@ -19,7 +19,8 @@ from common.pki.contexts import client_context, load_identity
 from common.pki.files import NodeFiles
 from common.pki.identity import MANAGER_NAME, PeerIdentity
 from manager.listener import Access, Caller, ClusterListener, ClusterRoute, read_json_body
-from tests.support.pki import CLUSTER_ID, NOW, credentials, files_of, identity, root_of
+from tests.support.fake_clock import FakeClock
+from tests.support.pki import CLUSTER_ID, DECADES, NOW, credentials, files_of, identity, root_of
 from tests.support.tls_streams import MANAGER, WORKER, client_of
 
 callers: list[Caller] = []
@@ -195,6 +196,18 @@ async def test_the_cluster_may_know_better_than_a_certificate(tmp_path: Path) ->
         assert (await ask(listener, client, "POST", "/dispatch"))[0] == 200
         status, text = await ask(listener, client, "POST", "/raft")
     assert (status, "no manager any more" in text) == (403, True)
+
+
+async def test_a_certificate_that_has_run_out_since_the_connection_was_made_counts_no_more(
+    tmp_path: Path,
+) -> None:
+    context = files_of(tmp_path, MANAGER).server_context()
+    clock = FakeClock(NOW + DECADES)
+    async with ClusterListener(
+        "127.0.0.1:0", lambda: context, CLUSTER_ID, ROUTES, clock=clock
+    ) as listener:
+        status, text = await ask(listener, client_of(tmp_path, MANAGER), "POST", "/dispatch")
+    assert (status, "has run out" in text) == (401, True)
 
 
 async def test_another_certificate_is_shown_from_then_on(tmp_path: Path) -> None:
