@@ -26,7 +26,7 @@ from worker.agent.description import describe
 from worker.agent.lease import lease_file
 from worker.agent.memory import Memory
 from worker.agent.session import Connect
-from worker.api import routes  # type: ignore
+from worker.api import routes
 from worker.balancer.published_ports import PublishedPorts
 from worker.containers.engine import LocalEngine, Surroundings
 from worker.containers.record import ContainerState
@@ -105,15 +105,6 @@ class WorkerNode:
                 volumes=self._volumes,
             ),
             Surroundings(clock=clock, events=events, new_id=new_name),
-<<<<<<< Updated upstream
-=======
-        )
-        self._ports = PublishedPorts(self._netfilter, clock)
-        self._facts = machine_facts(
-            self.describe(),
-            engine_id=f"{chance.getrandbits(128):032x}",
-            data_root=options.data_root,
->>>>>>> Stashed changes
         )
         self._ports = PublishedPorts(self._netfilter, clock, self._network.renew)
         self._engine_id = ""

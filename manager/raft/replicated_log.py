@@ -1,17 +1,8 @@
 """The replicated log as its users see it: propose, read, who leads, who takes part."""
 
-import _socket
 import asyncio
-<<<<<<< Updated upstream
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-=======
-import logging
-import random  # noqa: TID251 - only named as a type
-import socket
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
->>>>>>> Stashed changes
 from dataclasses import dataclass
 
 from common.errors import (
@@ -33,36 +24,8 @@ from manager.raft.snapshot_file import SnapshotMeta
 from manager.raft.storage import Opened, Storage
 from manager.raft.surroundings import Surroundings
 
-<<<<<<< Updated upstream
 UNKNOWN_REMEMBERED_MAX = 10_000
 """Proposals with an unknown outcome that are remembered, so that proposing them again stays safe."""
-=======
-from common.clock import Clock
-from common.errors import NotLeaderError, OutcomeUnknownError, UnavailableError
-from manager.raft.disk import open_or_create
-from manager.raft.fail_stop import FailStop, stop_process
-from manager.raft.journal import Journal, Written
-from manager.raft.log import ENTRY_BYTES_MAX, REQUEST_ID_BYTES, Applied, Apply, check_size
-from manager.raft.records import SALT_BYTES, pack_header
-
-socket.inet_ntop = _socket.inet_ntop
-"""Importing PySyncObj 0.3.17 replaces it, on every system, by a function of Windows; ours again for the rest of us."""
-if VERSION != "0.3.17":
-    raise ImportError(f"swarmd overrides private names of PySyncObj 0.3.17, and this is {VERSION}")
-
-_log = logging.getLogger("swarmd.raft")
-
-JOURNAL_NAME = "journal"
-PROPOSALS_MAX = 10_000
-"""Proposals under way at once; more are refused until some are done."""
-APPLIED_PER_TURN_MAX = 500
-"""Entries applied before the event loop gets its turn again."""
-ELECTION_SECONDS_MIN, ELECTION_SECONDS_MAX = 1.0, 2.0
-"""How long a member hears nothing of a leader before it campaigns."""
-HEARTBEAT_SECONDS = 0.2
-_NEVER_CHUNKED = 2 * ENTRY_BYTES_MAX
-"""PySyncObj pickles entries above its batch size into chunks, and gets some sizes wrong: no entry is so large."""
->>>>>>> Stashed changes
 
 
 @dataclass(frozen=True, slots=True)
