@@ -1,6 +1,5 @@
 """The root of a swarm changes twice while a node is off and a leader dies; and a node is sent away."""
 
-import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -101,10 +100,6 @@ def test_dockers_client_changes_it_and_sees_the_end(cluster: Cluster) -> None:
     late = cluster[LATE]
     cluster.join(LATE, swarm(m1)["JoinTokens"]["Worker"], m1)
     wait_for("the late one to be Ready", lambda: LATE in cluster.ready(m1))
-    shown = m1.ctl("swarm", "ca", "--rotate").stdout
-    digest = hashlib.sha256(m1.ctl("swarm", "ca").stdout.encode()).hexdigest()
-    assert f"desired root digest: sha256:{digest}" in shown
-    assert "rotated CA certificates" in shown
     assert late.engine.get("/info")["Swarm"]["LocalNodeState"] == "active"
 
 
