@@ -15,19 +15,30 @@ import pytest
 
 import manager.ca.server as module
 from common.errors import ForbiddenError, InvalidInputError, UnavailableError
-from common.model.cluster import Cluster, RootCa
-from common.model.node import Availability, NodeDescription, NodeSpec, NodeState, Role
+from common.model.cluster import CaConfig, Cluster, RootCa
+from common.model.node import (
+    Availability,
+    Node,
+    NodeDescription,
+    NodeSpec,
+    NodeState,
+    Role,
+    TlsInfo,
+)
 from common.pki.authority import new_request
 from common.pki.contexts import client_context, stranger_context
 from common.pki.files import Credentials, NodeFiles
-from common.pki.identity import MANAGER_NAME
+from common.pki.identity import MANAGER_NAME, PeerIdentity
 from common.pki.tokens import new_token, parse_token
+from manager.ca.asked_root import asked_root
+from manager.ca.removal import with_removed_node
+from manager.ca.rotation import completed
 from manager.ca.server import CaServer, CertificateRequest
 from manager.listener import ClusterListener
-from manager.store.changes import Create, Update
+from manager.store.changes import Create, Delete, Update
 from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock
-from tests.support.pki import CLUSTER_ID, NOW, files_of, root_of
+from tests.support.pki import CLUSTER_ID, NOW, files_of, identity, root_of
 from tests.support.tls_streams import MANAGER, accepting, dialled
 
 ROOT = root_of()
@@ -275,3 +286,79 @@ async def test_answers(host: Host, store: Store, body: object, status: int) -> N
     context = client_context(ROOT.certificate)
     assert (await host.ask(context, "POST", "/ca/certificate", body))[0] == status
     assert all(node.spec.role is Role.WORKER for node in store.state.nodes.values())
+
+
+# ------------------------------------------------------------------------------- renewal, over the network
+
+
+async def test_a_node_renews_by_its_certificate_and_the_list_decides(
+    host: Host, store: Store, tmp_path: Path
+) -> None:
+    await store.propose([Create(object=Node(id="w", spec=NodeSpec(role=Role.MANAGER)))])
+    shown = files_of(tmp_path, identity("w", Role.WORKER)).client_context()
+    key, request = new_request()
+    wish = {"Request": request.decode(), "Role": "worker", "NodeID": "other"}
+    status, answer = await host.ask(shown, "POST", "/ca/renew", wish)
+    given = json.loads(answer)
+    assert status == 200
+    assert (set(given), given["Role"]) == ({"Certificate", "Trust", "Role"}, "manager")
+    files = NodeFiles(tmp_path / "renewed")
+    trust, certificate = given["Trust"].encode(), given["Certificate"].encode()
+    files.write(Credentials(root=trust, certificate=certificate, key=key))
+    stream = await dialled(host.listener, files.client_context())
+    stream.attach(lambda _: None, ended=lambda _: None)
+    await stream.until_ended()
+
+
+STRANGERS: dict[str, tuple[PeerIdentity | None, int]] = {
+    "nobody": (None, 401),
+    "a node of another cluster": (identity("w", Role.WORKER, "cluster2"), 403),
+    "a node that was removed": (identity("gone", Role.WORKER), 403),
+    "a node that is not in the list": (identity("unknown", Role.MANAGER), 403),
+}
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+async def test_renews_nothing_for(host: Host, store: Store, tmp_path: Path, case: str) -> None:
+    cluster = store.state.cluster()
+    assert cluster is not None
+    await store.propose([Update(object=with_removed_node(cluster, "gone", NOW))])
+    who, expected = STRANGERS[case]
+    shown = client_context(ROOT.certificate)
+    if who is not None:
+        shown = files_of(tmp_path, who).client_context()
+    body = {"Request": REQUEST.decode()}
+    assert (await host.ask(shown, "POST", "/ca/renew", body))[0] == expected
+
+
+async def test_a_removed_node_does_not_join_again_with_its_key(
+    store: Store, server: CaServer
+) -> None:
+    given = await server.issue(asked(), "")
+    cluster = store.state.cluster()
+    assert cluster is not None
+    removed = Update(object=with_removed_node(cluster, given.node_id, NOW))
+    await store.propose([Delete(table="node", id=given.node_id), removed])
+    with pytest.raises(ForbiddenError, match="was removed"):
+        await server.issue(asked(), "")
+    assert store.state.nodes == {}
+
+
+async def test_tokens_of_a_former_root_let_nobody_in(store: Store, server: CaServer) -> None:
+    cluster = store.state.cluster()
+    assert cluster is not None
+    root_ca = completed(
+        asked_root(cluster.root_ca, CaConfig(force_rotate=1), NOW), "SWMTKN-w", "SWMTKN-m"
+    )
+    await store.propose([Update(object=replace(cluster, root_ca=root_ca))])
+    for token in (WORKERS, MANAGERS):
+        with pytest.raises(ForbiddenError):
+            await server.issue(asked(token), "")
+
+
+async def test_a_joiner_that_says_whom_it_trusts_is_not_believed(
+    store: Store, server: CaServer
+) -> None:
+    described = NodeDescription(tls_info=TlsInfo(trust_root="x", cert_issuer_public_key=b"x"))
+    given = await server.issue(asked(description=described), "")
+    assert store.state.nodes[given.node_id].description.tls_info is None
