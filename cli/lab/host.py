@@ -5,6 +5,7 @@ It is found by what it is in the kernel, whoever made it: a command needs to kno
 
 import contextlib
 import enum
+import itertools
 import os
 import shutil
 import signal
@@ -25,6 +26,9 @@ ANSWER_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
 KILL_SECONDS_MAX = 10.0
 TAIL_LINES = 20
+PAUSE_SECONDS = 0.05
+LOOKS_MIN = 3
+"""How often nothing must be found to be sure: a process that turns into another program shows no command line then."""
 _TAIL_BYTES = 64 * 1024
 _SETS_HOSTNAME = 'hostname "$0" && exec "$@"'
 
@@ -167,14 +171,16 @@ class Host:
             HostFailedError: swarmd ended.
             TooLateError: it does not answer in time.
         """
-        wait_for(f"the API of {self.name}", self._answers, seconds=ANSWER_SECONDS_MAX)
+        missing = itertools.count(1)
 
-    def _answers(self) -> bool:
-        if self.answers():
-            return True
-        if not self.is_alive():
-            raise HostFailedError(f"swarmd of {self.name} ended:\n{self.tail()}")
-        return False
+        def look() -> bool:
+            if self.answers():
+                return True
+            if not self.is_alive() and next(missing) >= LOOKS_MIN:
+                raise HostFailedError(f"swarmd of {self.name} ended:\n{self.tail()}")
+            return False
+
+        wait_for(f"the API of {self.name}", look, seconds=ANSWER_SECONDS_MAX, pause=PAUSE_SECONDS)
 
     def answers(self) -> bool:
         """Whether its API answers now."""
@@ -262,7 +268,12 @@ class Host:
 
     def _kill_all(self) -> None:
         """Until nothing is left that could start something."""
-        wait_for(f"all of {self.name} to end", self._kill_once, seconds=KILL_SECONDS_MAX)
+        clean = itertools.count(1)
+        wait_for(
+            f"all of {self.name} to end",
+            lambda: self._kill_once() and next(clean) >= LOOKS_MIN,
+            seconds=KILL_SECONDS_MAX,
+        )
         traces.remove_groups(self.cgroup_parent)
 
     def _kill_once(self) -> bool:
