@@ -5,6 +5,8 @@ import posixpath
 SECRETS_DIRECTORY = "/run/secrets"
 CONFIGS_DIRECTORY = "/"
 TARGET_CHARACTERS_MAX = 1024
+FILES_BYTES_MAX = 4 * 1024 * 1024
+"""Bytes of all secrets and configs of one container, as they were created."""
 _DIRECTORIES = {"secret": SECRETS_DIRECTORY, "config": CONFIGS_DIRECTORY}
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -106,6 +107,49 @@ def test_sdk_through_a_services_life(shared_host: Host, sdk: docker.DockerClient
     with pytest.raises(docker.errors.NotFound):
         get("sdk")
     wait_for("its containers to go", lambda: not sdk.containers.list(all=True, ignore_removed=True))
+
+
+@needs_docker
+def test_docker_cli_with_a_secret_and_a_config(shared_host: Host) -> None:
+    host = shared_host
+    file = host.directory / "payload"
+    file.write_text("from docker")
+    host.docker("secret", "create", "--label", "a=b", "csec", str(file))
+    host.docker("config", "create", "ccfg", str(file))
+    assert "csec" in host.docker("secret", "ls").stdout
+    assert "from docker" in host.docker("config", "inspect", "--pretty", "ccfg").stdout
+    assert "from docker" not in host.docker("secret", "inspect", "--pretty", "csec").stdout
+    host.docker(
+        "service", "create", "--quiet", "--detach", "--name", "files", "--secret", "csec",
+        "--config", "source=ccfg,target=/etc/cfg,mode=0400", "hello:1",
+    )  # fmt: skip
+    host.wait_running("files")
+    (task,) = host.running("files")
+    root = Path(f"/proc/{task['Status']['ContainerStatus']['PID']}/root")
+    assert (
+        (root / "run/secrets/csec").read_text() == (root / "etc/cfg").read_text() == "from docker"
+    )
+    refused = host.docker("secret", "rm", "csec", check=False).stderr
+    assert "secret 'csec' is in use by the following service: files" in refused
+    host.docker("service", "rm", "files")
+    assert host.docker("secret", "rm", "csec").stdout == "csec\n"
+    assert host.docker("config", "rm", "ccfg").stdout == "ccfg\n"
+
+
+def test_sdk_with_a_secret_and_a_config(sdk: docker.DockerClient) -> None:
+    secrets, configs = sdk.secrets, sdk.configs
+    made = secrets.create(name="sdk-secret", data=b"x", labels={"a": "b"})
+    secrets.get(made.id or "").reload()
+    (listed,) = secrets.list(filters={"names": ["sdk-secret"]})
+    assert (listed.name, "Data" in listed.attrs["Spec"]) == ("sdk-secret", False)
+    configs.create(name="sdk-config", data=b"x")
+    (config,) = configs.list()
+    assert config.attrs["Spec"]["Data"] == "eA=="
+    with pytest.raises(docker.errors.APIError, match="sdk-config already exists"):
+        configs.create(name="sdk-config", data=b"y")
+    assert listed.remove()
+    assert config.remove()
+    assert secrets.list() == configs.list() == []
 
 
 def test_the_api_answers_old_and_new_clients(shared_host: Host) -> None:

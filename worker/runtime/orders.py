@@ -11,7 +11,7 @@ HOST_NETWORK = "host"
 LAYERS_MAX = 128
 """As Docker's; the kernel takes 500."""
 FILES_BYTES_MAX = 5 * 1024 * 1024
-"""Bytes of the secrets and configs of one container, their placeholders filled in."""
+"""Bytes of the secrets and configs of one container, their placeholders filled in; fits ``wire.FRAME_MAX``."""
 _HOSTNAME_MAX = 64
 
 _ULIMITS = {

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from common.errors import InvalidInputError
-from common.file_targets import FileTargetError, target_path
+from common.file_targets import FILES_BYTES_MAX, FileTargetError, target_path
 from common.model.config import Config
 from common.model.container_spec import (
     ConfigReference,
@@ -87,7 +87,7 @@ def check_named_exist(state: State, spec: ContainerSpec | None) -> None:
     """Refuses names of secrets and configs that are not there, and ids that are another's.
 
     Raises:
-        InvalidInputError: in Docker's words.
+        InvalidInputError: in Docker's words; or together they have too many bytes.
     """
     if spec is None:
         return
@@ -99,6 +99,12 @@ def check_named_exist(state: State, spec: ContainerSpec | None) -> None:
         if missing:
             noun = kind if len(missing) == 1 else f"{kind}s"
             raise InvalidInputError(f"{noun} not found: {', '.join(missing)}")
+    size = sum(len(state.secrets[item.secret_id].spec.data) for item in spec.secrets)
+    size += sum(len(state.configs[item.config_id].spec.data) for item in spec.configs)
+    if size > FILES_BYTES_MAX:
+        raise InvalidInputError(
+            f"ContainerSpec: secrets and configs of {size} bytes, more than {FILES_BYTES_MAX}"
+        )
 
 
 def _missing(

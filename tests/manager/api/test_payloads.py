@@ -280,6 +280,19 @@ async def _create(swarm: ApiSwarm, container: dict[str, Any]) -> tuple[int, Any]
     return await swarm.call("POST", "/services/create", json=spec)
 
 
+async def test_refuses_more_bytes_than_a_container_can_have(swarm: ApiSwarm) -> None:
+    names = [f"c{number}" for number in range(5)]
+    ids = [await created(swarm, "config", name=name, data=bytes(1_000_000)) for name in names]
+    references = [
+        reference("config", item_id, name, Name=name)
+        for item_id, name in zip(ids, names, strict=True)
+    ]
+    assert await _create(swarm, using("config", *references)) == (
+        400,
+        "ContainerSpec: secrets and configs of 5000000 bytes, more than 4194304",
+    )
+
+
 async def test_an_update_and_a_rollback_name_what_is_there(swarm: ApiSwarm) -> None:
     item_id = await created(swarm, "secret")
     await swarm.create(
