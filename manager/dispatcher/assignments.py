@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from typing import Final
 
+from common.codec import encode
 from common.model.config import Config
 from common.model.secret import Secret
 from common.model.task import Task, TaskState
 from common.protocol.messages import TASKS_PER_MESSAGE_MAX, Assignments
 from manager.dispatcher.handing import Handing
+
+ASSIGNMENTS_BYTES_MAX: Final = 1024 * 1024
+"""Bytes of the tasks of one message, unless it is a single larger one."""
+TASK_BYTES: Final = 2048
+"""What is reckoned for a task beside its spec and the texts of its status."""
+TEXT_BYTES_PER_CHARACTER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,21 @@ def _messages(tasks: Sequence[Task], handing: Handing) -> Iterator[Assignments]:
 
 
 def _parts(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
-    rest = iter(tasks)
-    while part := tuple(islice(rest, TASKS_PER_MESSAGE_MAX)):
-        yield part
+    """As many tasks at a time as one message may hold. A single task always fits."""
+    part: list[Task] = []
+    size = 0
+    for task in tasks:
+        cost = _bytes_of(task) if len(tasks) > 1 else 0
+        if part and (len(part) >= TASKS_PER_MESSAGE_MAX or size + cost > ASSIGNMENTS_BYTES_MAX):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(task)
+        size += cost
+    if part:
+        yield tuple(part)
+
+
+def _bytes_of(task: Task) -> int:
+    """What a task takes of a message, or somewhat more. Its spec, which is most of it, is packed once for all tasks."""
+    texts = len(task.status.err) + len(task.status.message)
+    return len(encode(task.spec)) + TEXT_BYTES_PER_CHARACTER * texts + TASK_BYTES

@@ -24,6 +24,13 @@ class Heartbeats:
         """Nothing is expected of the node any more."""
         self._until.pop(node_id, None)
 
+    def spare(self, until: float) -> int:
+        """Gives every node that would be due before ``until`` time until then; how many they are."""
+        spared = [node_id for node_id, at in self._until.items() if at < until]
+        for node_id in spared:
+            self._until[node_id] = until
+        return len(spared)
+
     def overdue(self, now: float) -> list[str]:
         """Nodes whose moment has come; they are forgotten."""
         found = []

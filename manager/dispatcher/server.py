@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
 import random  # noqa: TID251 - only named as a type
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Final, Never
 
 from common.apart import apart
 from common.clock import Clock
+from common.codec import encode
 from common.errors import NotLeaderError, SwarmdError, UnavailableError
 from common.ids import id_source
 from common.model.cluster import DEFAULT_HEARTBEAT_SECONDS, Cluster
@@ -24,8 +26,9 @@ from common.protocol.messages import (
 )
 from manager.dispatcher.certainty import Certainty
 from manager.dispatcher.heartbeat import Heartbeats
+from manager.dispatcher.pace import Registrations
 from manager.dispatcher.reports import node_state, observations, orphans, registration
-from manager.dispatcher.sessions import Session
+from manager.dispatcher.sessions import ProtocolError, Session
 from manager.dispatcher.writer import Wish, Writer
 from manager.store.state import State
 from manager.store.store import Store
@@ -41,6 +44,11 @@ EXPIRE_SECONDS_MIN: Final = 0.1
 """Between two looks at who is silent: the moments of thousands of nodes come one after the other."""
 ORPHAN_SECONDS: Final = 24 * 3600.0
 """How long after a node went down its tasks are given up."""
+LATE_SECONDS: Final = 0.5
+"""Who wakes that much too late to look for silent nodes was halted itself."""
+SPARE_AGAIN_GRACES: Final = 2
+DESCRIPTION_BYTES_MAX: Final = 256 * 1024
+"""Of what an agent says of its machine."""
 WRITE_AGAIN_SECONDS: Final = 1.0
 """How long after the log did not take it is tried again to write that nodes are down."""
 MESSAGE_UNKNOWN: Final = 'Node moved to "unknown" state due to leadership change in cluster'
@@ -73,8 +81,11 @@ class Dispatcher:
         self._writer = Writer(store)
         self._heartbeats = Heartbeats()
         self._certainty = Certainty(store, clock)
+        self._registrations = Registrations()
         self._sessions: dict[str, Session] = {}
         self._leads = False
+        self._spared_at = -math.inf
+        """When silent nodes were last given more time because this manager was halted itself."""
 
     # ------------------------------------------------------------------------ while this one leads
 
@@ -85,6 +96,7 @@ class Dispatcher:
         """
         self._heartbeats, self._writer = Heartbeats(), Writer(ruling or self._store)
         self._certainty = Certainty(ruling or self._store, self._clock)
+        self._registrations, self._spared_at = Registrations(), -math.inf
         try:
             async with self._store.watch() as watch, asyncio.TaskGroup() as group:
                 group.create_task(self._writer.run())
@@ -101,13 +113,18 @@ class Dispatcher:
         raise AssertionError("unreachable")
 
     async def _take_over(self) -> None:
-        """Nobody knows how the nodes fare until they come: they get twice the time before they are down."""
+        """Nobody knows how the nodes fare until they come: they get twice the time before they are down.
+
+        One whose agent had gone already when another manager led gets the usual time.
+        """
         now, found = self._clock.monotonic(), []
         for node in self._store.state.nodes.values():
             if node.id in self._sessions:
                 continue
             if node.status.state is NodeState.DOWN:
                 self._heartbeats.expect(node.id, now + ORPHAN_SECONDS)
+            elif node.status.state is NodeState.DISCONNECTED:
+                self._heartbeats.expect(node.id, now + self._grace_seconds())
             else:
                 self._heartbeats.expect(node.id, now + 2 * self._grace_seconds())
                 found.append(node_state(node.id, NodeState.UNKNOWN, MESSAGE_UNKNOWN))
@@ -142,6 +159,7 @@ class Dispatcher:
     def _note_node(self, node: Node, *, is_gone: bool) -> None:
         if is_gone:
             self._heartbeats.forget(node.id)
+            self._registrations.forget(node.id)
         session = self._sessions.get(node.id)
         if session is not None and is_gone:
             session.end()
@@ -160,11 +178,30 @@ class Dispatcher:
 
         Whatever is expected anew while this sleeps is due a whole grace later, so it cannot be missed.
         """
+        due = self._clock.monotonic()
         while True:
-            await self._lose_all(self._heartbeats.overdue(self._clock.monotonic()))
+            now = self._clock.monotonic()
+            if now - due >= LATE_SECONDS:
+                self._spare_silent_nodes(now, now - due)
+            await self._lose_all(self._heartbeats.overdue(now))
             next_at = self._heartbeats.next_at()
             wait = self._grace_seconds() if next_at is None else next_at - self._clock.monotonic()
-            await self._clock.sleep(max(EXPIRE_SECONDS_MIN, min(wait, self._grace_seconds())))
+            wait = max(EXPIRE_SECONDS_MIN, min(wait, self._grace_seconds()))
+            due = self._clock.monotonic() + wait
+            await self._clock.sleep(wait)
+
+    def _spare_silent_nodes(self, now: float, late: float) -> None:
+        """This manager was halted (or has no processor): what came meanwhile is read before any node is down.
+
+        Agents may have given it up as well, and need the time to come back. That happens once within two graces, so
+        that a node which is down is found even on a machine that is always late.
+        """
+        grace = self._grace_seconds()
+        if now - self._spared_at < SPARE_AGAIN_GRACES * grace:
+            return
+        self._spared_at = now
+        spared = self._heartbeats.spare(now + grace)
+        _log.warning("this manager was halted for %.1f s: %d nodes get more time", late, spared)
 
     async def _lose_all(self, node_ids: Sequence[str]) -> None:
         wishes: list[Wish] = []
@@ -226,7 +263,7 @@ class Dispatcher:
             _log.info("node %s is refused: %s", register.node_id, refusal.reason)
             await channel.send(refusal)
             return
-        session = Session(register, self._new_id(), channel, self)
+        session = Session(register, self._new_id(), channel, self, self._clock)
         before = self._sessions.get(session.node_id)
         if before is not None:
             before.end()
@@ -237,6 +274,8 @@ class Dispatcher:
             await apart(session.run())
         except* SwarmdError as errors:
             _log.info("the session of node %s ended: %s", session.node_id, errors.exceptions[0])
+            if errors.subgroup(ProtocolError) is not None:
+                self._registrations.exhaust(session.node_id, self._clock.monotonic())
         finally:
             is_current = self._sessions.get(session.node_id) is session
             if is_current:
@@ -281,6 +320,14 @@ class Dispatcher:
         if register.node_id not in self._store.state.nodes:
             reason = f"node {register.node_id} is not part of this swarm"
             return SessionRefused(reason=reason, is_final=True)
+        return self._excess(register)
+
+    def _excess(self, register: Register) -> SessionRefused | None:
+        """Why an agent is not served now because of how much it says or asks for."""
+        if len(encode(register.description)) > DESCRIPTION_BYTES_MAX:
+            return SessionRefused(reason="the description of the node is too large")
+        if not self._registrations.admit(register.node_id, self._clock.monotonic()):
+            return SessionRefused(reason="the node opens too many sessions: it must wait")
         return None
 
     async def _disconnected(self, node_id: str) -> None:
@@ -325,6 +372,8 @@ class Dispatcher:
 
     async def redescribe(self, session: Session, description: NodeDescription) -> None:
         """Returns once the description is committed."""
+        if len(encode(description)) > DESCRIPTION_BYTES_MAX:
+            raise ProtocolError("the description of the node is too large")
         await self._writer.write([registration(session.node_id, description, "")])
 
     # ---------------------------------------------------------------------------------------- logs

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Never, Protocol
 
+from common.clock import Clock
 from common.errors import UnavailableError
 from common.model.node import NodeDescription
 from common.protocol.channel import Channel
@@ -38,10 +39,21 @@ from manager.dispatcher.assignments import (
 from manager.dispatcher.handing import Handing
 from manager.dispatcher.holdings import Holdings, find_in, needs_among
 from manager.dispatcher.log_streams import LogStream
+from manager.dispatcher.pace import Allowance
 from manager.store.state import State
 
 LOG_STREAMS_MAX: Final = 64
 """Logs read from one node at the same time."""
+OUTBOX_MAX: Final = 1024
+"""Questions for logs that wait for an agent that reads nothing, before its session ends."""
+UNASKED_BURST: Final = 500
+UNASKED_PER_SECOND: Final = 50
+"""Messages that an agent may send without being asked: heartbeats, descriptions, lines of logs that were cancelled."""
+STATUSES_BURST: Final = 5000
+STATUSES_PER_SECOND: Final = 500
+"""Statuses of tasks written for one node; what is more waits, and with it the acknowledgement."""
+DESCRIPTION_STATUSES: Final = 100
+"""What the description of a node counts for among them."""
 PROTOCOL_OF_NODE_TOLD: Final = 2
 """The first version of agents that are told about their nodes."""
 PROTOCOL_OF_PAYLOADS: Final = 2
@@ -97,9 +109,17 @@ class Session:
     """
 
     def __init__(
-        self, register: Register, session_id: str, channel: Channel, keeper: SessionKeeper
+        self,
+        register: Register,
+        session_id: str,
+        channel: Channel,
+        keeper: SessionKeeper,
+        clock: Clock,
     ) -> None:
         """A session with the agent that has sent ``register``."""
+        self._clock, now = clock, clock.monotonic()
+        self._unasked = Allowance(UNASKED_BURST, UNASKED_PER_SECOND, now)
+        self._statuses = Allowance(STATUSES_BURST, STATUSES_PER_SECOND, now)
         self.node_id, self.session_id = register.node_id, session_id
         self._protocol = register.protocol
         self._channel, self._keeper = channel, keeper
@@ -112,6 +132,7 @@ class Session:
         self._outbox: deque[FromManager] = deque()
         self._heartbeat_waits = self._heartbeat_heard = False
         self._report: Report | None = None
+        self._report_taken: ReportTaken | None = None
         self._description: NodeDescription | None = None
         self._to_tell, self._to_write = asyncio.Event(), asyncio.Event()
         self._logs: dict[str, LogStream] = {}
@@ -208,6 +229,9 @@ class Session:
             for task_id in news.removed:
                 del self._told[task_id]
             messages.extend(assignments)
+        if self._report_taken is not None:
+            messages.append(self._report_taken)
+            self._report_taken = None
         messages.extend(self._outbox)
         self._outbox.clear()
         if self._heartbeat_heard:
@@ -230,6 +254,9 @@ class Session:
         )
 
     def _post(self, message: FromManager) -> None:
+        if len(self._outbox) >= OUTBOX_MAX:
+            self.end()  # it reads nothing
+            return
         self._outbox.append(message)
         self._to_tell.set()
 
@@ -244,17 +271,25 @@ class Session:
             case Report():
                 self._hear_report(message)
             case Register(description=description) if message.node_id == self.node_id:
+                self._count_unasked()
                 self._description = description
                 self._to_write.set()
             case LogLines(request_id=request_id, lines=lines):
                 self._hear_lines(request_id, lines)
             case LogEnd(request_id=request_id, error=error):
-                if request_id in self._logs:
+                if request_id not in self._logs:
+                    self._count_unasked()
+                else:
                     self._logs.pop(request_id).end(UnavailableError(error) if error else None)
             case _:
                 raise ProtocolError(f"an agent sent a {type(message).__name__} out of place")
 
+    def _count_unasked(self) -> None:
+        if self._unasked.take(1, self._clock.monotonic()) > 0:
+            raise ProtocolError("an agent says more than it was asked for")
+
     def _hear_heartbeat(self) -> None:
+        self._count_unasked()
         if self._heartbeat_waits:
             raise ProtocolError("a second heartbeat came before the first was answered")
         self._heartbeat_waits = True
@@ -280,13 +315,21 @@ class Session:
             self._to_write.clear()
             if self._description is not None:
                 description, self._description = self._description, None
+                await self._pace(DESCRIPTION_STATUSES)
                 await self._keeper.redescribe(self, description)
             if self._report is not None:
                 report = self._report
+                await self._pace(max(1, len(report.reports)))
                 await self._keeper.observe(self.node_id, report.reports)
                 self._report = None
                 self._note_what_it_knows(report)
-                self._post(ReportTaken(number=report.number))
+                self._report_taken = ReportTaken(number=report.number)
+                self._to_tell.set()
+
+    async def _pace(self, statuses: int) -> None:
+        seconds = self._statuses.take(statuses, self._clock.monotonic())
+        if seconds > 0:
+            await self._clock.sleep(seconds)
 
     def _note_what_it_knows(self, report: Report) -> None:
         """An agent that said itself that a task has ended need not be told."""
@@ -318,5 +361,7 @@ class Session:
 
     def _hear_lines(self, request_id: str, lines: tuple[LogLine, ...]) -> None:
         stream = self._logs.get(request_id)
-        if stream is not None and not stream.put(lines):
+        if stream is None:
+            self._count_unasked()
+        elif not stream.put(lines):
             raise ProtocolError("more log lines came than were asked for")

@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.model.task import Task, TaskState, TaskStatus
+from common.codec import encode
+from common.model.container_spec import ContainerSpec
+from common.model.task import Task, TaskSpec, TaskState, TaskStatus
 from common.protocol.messages import TASKS_PER_MESSAGE_MAX
 from manager.dispatcher.assignments import (
+    ASSIGNMENTS_BYTES_MAX,
     Difference,
     Told,
     difference,
@@ -126,3 +129,19 @@ def test_differences_in_order_lead_to_the_same_as_being_told_everything(
         assert not difference("n1", "abcdef", tasks, told)
     latest = [first, *later][-1]
     assert set(inbox.tasks) == {each.id for each in mine(latest)}
+
+
+def test_large_tasks_are_told_in_parts_of_a_bounded_size() -> None:
+    spec = TaskSpec(container_spec=ContainerSpec(image="i", env=("x" * 300_000,)))
+    tasks = [replace(task(str(number)), spec=spec) for number in range(7)]
+    messages = list(full_messages(tasks, 1))
+    assert [len(message.tasks) for message in messages] == [3, 3, 1]
+    assert all(len(encode(message)) <= ASSIGNMENTS_BYTES_MAX for message in messages)
+    assert [message.continues for message in messages] == [True, True, False]
+
+
+def test_a_task_that_is_larger_than_that_is_told_alone() -> None:
+    spec = TaskSpec(container_spec=ContainerSpec(image="i", env=("x" * 2_000_000,)))
+    tasks = [task("a"), replace(task("b"), spec=spec), task("c")]
+    told = [[one.id for one in message.tasks] for message in full_messages(tasks, 1)]
+    assert told == [["a"], ["b"], ["c"]]

@@ -12,11 +12,17 @@ from common.errors import NoLeaderError
 from common.model.cluster import Cluster, ClusterSpec, DispatcherConfig
 from common.model.node import Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role
 from common.model.task import Task, TaskState, TaskStatus
-from common.protocol.channel import ChannelClosedError, LocalChannel, local_channel
+from common.protocol.channel import (
+    CHANNEL_QUEUE_MAX,
+    ChannelClosedError,
+    LocalChannel,
+    local_channel,
+)
 from common.protocol.messages import (
     Assignments,
     Heartbeat,
     HeartbeatTaken,
+    LogLines,
     Message,
     NodeTold,
     Register,
@@ -27,7 +33,8 @@ from common.protocol.messages import (
     TaskReport,
 )
 from manager.dispatcher.reports import TEXT_CHARS_MAX
-from manager.dispatcher.server import Dispatcher
+from manager.dispatcher.server import DESCRIPTION_BYTES_MAX, Dispatcher
+from manager.dispatcher.sessions import STATUSES_BURST, UNASKED_BURST
 from manager.store.changes import Create, Delete, SetDesiredState, Update
 from manager.store.replica import ReignOverError
 from manager.store.store import Store, memory_store
@@ -515,3 +522,140 @@ async def test_tasks_of_a_node_that_is_down_for_a_day_are_given_up(world: World)
         await world.clock.advance((3 + 24) * 3600.0 + 1.0)
         assert world.task("a").status.state is TaskState.ORPHANED
         assert world.task("b").status.state is TaskState.COMPLETE
+
+
+async def test_a_leader_that_was_halted_reads_what_has_come_before_it_calls_nodes_down(
+    world: World,
+) -> None:
+    async with world.leading():
+        agent = await world.open("n1")
+        world.clock.skip(60.0)
+        await world.clock.advance(1.0)
+        assert world.node("n1").status.state is NodeState.READY
+        await agent.channel.send(Heartbeat())
+        await world.clock.advance(14.5)
+        assert world.node("n1").status.state is NodeState.READY
+        await world.clock.advance(1.0)
+        assert world.node("n1").status.state is NodeState.DOWN
+        agent.channel.close()
+
+
+async def test_a_leader_that_is_always_late_finds_the_nodes_that_are_down(world: World) -> None:
+    async with world.leading():
+        agent = await world.open("n1")
+        for _ in range(5):
+            world.clock.skip(16.0)
+            await world.clock.advance(0.1)
+        assert world.node("n1").status.state is NodeState.DOWN
+        agent.channel.close()
+
+
+async def test_a_node_that_had_gone_before_the_leader_changed_is_down_after_the_usual_time(
+    world: World,
+) -> None:
+    async with world.leading():
+        (await world.open("n1")).channel.close()
+        await settle()
+    async with world.leading():
+        assert world.node("n1").status.state is NodeState.DISCONNECTED
+        await world.clock.advance(15.1)
+        assert world.node("n1").status.state is NodeState.DOWN
+        assert world.node("n2").status.state is NodeState.UNKNOWN
+
+
+# ------------------------------------------------------------------------- agents out of order
+
+
+TOO_MANY = SessionRefused(reason="the node opens too many sessions: it must wait")
+
+
+async def test_a_node_opens_three_sessions_within_eight_seconds_and_no_more(world: World) -> None:
+    async with world.leading():
+        agents = []
+        for _ in range(3):
+            agents.append(await world.open("n1"))
+            await world.clock.advance(0.1)
+        refused = await world.knock("n1")
+        assert await refused.hear() == [TOO_MANY]
+        other = await world.open("n2")
+        assert world.node("n1").status.state is NodeState.READY
+        await world.clock.advance(8.0)
+        agents.append(await world.open("n1"))
+        for agent in (*agents, other):
+            agent.channel.close()
+
+
+async def test_a_node_that_was_out_of_order_waits_before_it_is_heard_again(world: World) -> None:
+    async with world.leading():
+        agent = await world.open("n1")
+        await agent.channel.send(ReportTaken(number=1))
+        await settle()
+        refused = await world.knock("n1")
+        assert await refused.hear() == [TOO_MANY]
+        await world.clock.advance(8.0)
+        (await world.open("n1")).channel.close()
+
+
+async def test_a_flood_of_what_nobody_asked_for_ends_the_session(world: World) -> None:
+    lines = LogLines(request_id="none", lines=())
+    async with world.leading():
+        agent = await world.open("n1")
+        for _ in range(UNASKED_BURST + 1):
+            await agent.channel.send(lines)
+        await settle()
+        assert world.node("n1").status.state is NodeState.DISCONNECTED
+
+
+async def test_reports_are_written_no_faster_than_they_may_come(world: World) -> None:
+    """What is too much waits, and with it the acknowledgement, which the agent must wait for."""
+    async with world.leading():
+        agent = await world.open("n1")
+        number = 0
+        while True:
+            number += 1
+            reports = tuple(
+                TaskReport(task_id=f"x{n}", status=TaskStatus(state=TaskState.RUNNING))
+                for n in range(200)
+            )
+            await agent.channel.send(Report(number=number, reports=reports))
+            if await agent.hear() != [ReportTaken(number=number)]:
+                break
+        assert number == STATUSES_BURST // 200 + 1
+        await world.clock.advance(1.0)
+        assert await agent.hear() == [ReportTaken(number=number)]
+        agent.channel.close()
+
+
+async def test_an_agent_that_reads_nothing_holds_nobody_up(world: World) -> None:
+    async with world.leading():
+        deaf, other = await world.open("n1"), await world.open("n2")
+        for turn in range(CHANNEL_QUEUE_MAX + 10):
+            await world.store.propose([assigned(f"t{turn}", "n1")])
+            await settle(5)
+        await world.store.propose([assigned("mine", "n2")])
+        (message,) = await other.hear()
+        assert isinstance(message, Assignments)
+        deaf.channel.close()
+        other.channel.close()
+
+
+async def test_an_agent_that_acknowledgements_wait_for_keeps_one_of_them(world: World) -> None:
+    async with world.leading():
+        agent = await world.open("n1")
+        session = world.dispatcher._sessions["n1"]
+        for turn in range(CHANNEL_QUEUE_MAX + 50):
+            await agent.report(turn + 1, ("a", TaskState.RUNNING))
+            await settle(8)
+        assert len(session._outbox) == 0
+        agent.channel.close()
+
+
+async def test_a_description_without_end_is_refused(world: World) -> None:
+    async with world.leading():
+        manager, channel = local_channel()
+        assert world.group is not None
+        world.group.create_task(world.dispatcher.serve(manager, "10.0.0.7", "n1"))
+        huge = NodeDescription(hostname="x" * (DESCRIPTION_BYTES_MAX + 1))
+        await channel.send(Register(node_id="n1", description=huge))
+        refusal = SessionRefused(reason="the description of the node is too large")
+        assert await Agent(channel).hear() == [refusal]
