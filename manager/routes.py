@@ -29,7 +29,7 @@ from common.pki.identity import PeerIdentity
 from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
-from manager.ca.removal import is_removed
+from manager.ca.removal import is_removed, with_removed_node
 from manager.expiry import close_when_expired
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
 from manager.logs import wire
@@ -38,7 +38,7 @@ from manager.logs.wire import LOGS
 from manager.node import Manager
 from manager.raft.peers import MEMBER_ID_DIGITS, Peer
 from manager.relay import FOR, FROM, PASS_ON, Relay
-from manager.store.changes import Delete
+from manager.store.changes import Change, Delete, Update
 
 DISPATCH: Final = "/dispatch"
 JOIN: Final = "/raft/join"
@@ -122,12 +122,29 @@ class ManagerRoutes:
         node_id = request.headers.get(FOR)
         if node_id is None:
             return caller.identity.node_id, caller.address
-        if caller.identity.role is not Role.MANAGER:
-            raise ForbiddenError("only managers may pass sessions on")
-        self.vouch(caller.identity, Access.MANAGER)
+        self._check_manager(caller)
         if not _NODE_ID.fullmatch(node_id):
             raise InvalidInputError("a session is passed on for no node")
         return node_id, _ip_address(request.headers.get(FROM, ""))
+
+    def _check_manager(self, caller: Caller) -> None:
+        """Lets on only managers by the list of nodes, or by the log, of this one that leads.
+
+        ``vouch`` is not enough where a manager speaks for others: it hears those whose member was removed, too, so that
+        they can be told.
+
+        Raises:
+            ForbiddenError: it is none.
+        """
+        state, node_id = self._manager.store.state, caller.identity.node_id
+        node = state.nodes.get(node_id)
+        is_listed = node is not None and node.spec.role is Role.MANAGER
+        if (
+            caller.identity.role is not Role.MANAGER
+            or is_removed(state.cluster(), node_id)
+            or not (is_listed or node_id in self._manager.status().nodes)
+        ):
+            raise ForbiddenError(f"node {node_id} is no manager of this swarm")
 
     async def _serve_agent(
         self, channel: Channel, caller: Caller, node_id: str, address: str
@@ -147,6 +164,7 @@ class ManagerRoutes:
         """Reads logs for another manager."""
         if not self._manager.leads:
             return self._misdirected()
+        self._check_manager(caller)
         stream = accept(request, wire.PROTOCOL, wire.BOUNDS)
         self._spawn(self._answer_logs(wire.leader_end(stream), caller))
         return await serve(stream)
@@ -206,9 +224,17 @@ class ManagerRoutes:
                     raise ForbiddenError(f"manager {peer.member_id} is not on node {node_id}")
                 await self._manager.log.remove(peer.member_id)
         with contextlib.suppress(NotFoundError):
-            await self._manager.store.propose([Delete(table="node", id=node_id)])
+            await self._manager.store.propose(self._gone(node_id))
         log.info("a node does not join after all", extra={"node": node_id})
         return json_response({})
+
+    def _gone(self, node_id: str) -> list[Change]:
+        """The end of a node, whose certificate is refused from then on."""
+        cluster = self._manager.store.state.cluster()
+        changes: list[Change] = [Delete(table="node", id=node_id)]
+        if cluster is not None:
+            changes.append(Update(object=with_removed_node(cluster, node_id, self._clock.now())))
+        return changes
 
     def _misdirected(self) -> web.Response:
         leader = self._manager.log.leader

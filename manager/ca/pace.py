@@ -40,7 +40,7 @@ class NodePaces:
         self._paces: dict[str, Pace] = {}
 
     def take(self, node_id: str, now: float, nodes: Collection[str]) -> bool:
-        """Whether this node, one of ``nodes``, may have one more at the moment ``now`` (monotonic)."""
+        """Whether this node may have one more at the moment ``now`` (monotonic); ``nodes`` are those of the list."""
         if len(self._paces) >= 2 * max(NODES_REMEMBERED_MIN, len(nodes)):
             self._paces = {known: pace for known, pace in self._paces.items() if known in nodes}
         pace = self._paces.get(node_id)

@@ -78,9 +78,9 @@ class Renewals:
             UnavailableError: it asks too often, too many ask at once, or what is committed cannot be known.
         """
         nodes = self._store.state.nodes
-        if caller.node_id in nodes and not self._paces.take(
-            caller.node_id, self._clock.monotonic(), nodes
-        ):
+        if is_removed(self._store.state.cluster(), caller.node_id):
+            raise ForbiddenError(f"node {caller.node_id} is not part of this swarm")
+        if not self._paces.take(caller.node_id, self._clock.monotonic(), nodes):
             raise UnavailableError(
                 f"node {caller.node_id} asks for certificates too often", hint="try again later"
             )

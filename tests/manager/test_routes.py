@@ -12,9 +12,10 @@ from common.errors import ForbiddenError
 from common.model.cluster import Cluster
 from common.model.node import Node, NodeSpec, Role
 from common.protocol.channel import Channel, ChannelClosedError, local_channel
-from manager.ca.removal import with_removed_node
+from manager.ca.removal import is_removed, with_removed_node
 from manager.listener import Access, Caller
 from manager.raft.peers import Peer, RaftStatus
+from manager.relay import FOR, FROM
 from manager.routes import ManagerRoutes
 from manager.store.changes import Create
 from manager.store.store import Store, memory_store
@@ -31,6 +32,7 @@ class FakeManager:
     store: Store
     raft: RaftStatus = STATUS
     dial: None = None
+    leads: bool = False
 
     def status(self) -> RaftStatus:
         return self.raft
@@ -86,6 +88,64 @@ async def test_one_whose_member_was_removed_is_told_so_where_it_says_its_id(
 ) -> None:
     manager.raft = replace(STATUS, removed_nodes=frozenset({"node-w"}))
     vouch(manager, "node-w")
+
+
+# ------------------------------------------------------------------------------- speaking for others
+
+
+@pytest.mark.parametrize(
+    ("node", "role", "is_let_on"),
+    [
+        ("node-m", Role.MANAGER, True),
+        ("node-m", Role.WORKER, False),  # its certificate is not a manager's
+        ("node-w", Role.MANAGER, False),  # demoted, with a certificate from before
+        ("node-x", Role.MANAGER, False),  # unknown: it took its joining back, say
+        (
+            "node-r",
+            Role.MANAGER,
+            False,
+        ),  # its member was removed: heard on /raft, to be told, and nowhere else
+        ("node-a", Role.MANAGER, True),  # a member
+    ],
+)
+async def test_only_present_managers_speak_for_others(
+    manager: FakeManager, node: str, role: Role, *, is_let_on: bool
+) -> None:
+    manager.raft = replace(STATUS, removed_nodes=frozenset({"node-r"}))
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    request = cast("Any", SimpleNamespace(headers={FOR: "node-victim", FROM: "10.0.0.9"}))
+    caller = Caller(peer=identity(node, role), address="10.0.0.1")
+    if is_let_on:
+        assert routes._whose_session(request, caller) == ("node-victim", "10.0.0.9")
+        return
+    with pytest.raises(ForbiddenError):
+        routes._whose_session(request, caller)
+    manager.leads = True
+    with pytest.raises(ForbiddenError):
+        await routes._logs(request, caller)
+
+
+async def test_a_removed_manager_does_not_speak_for_others_though_its_member_is_still_there(
+    manager: FakeManager,
+) -> None:
+    removed = with_removed_node(Cluster(id="c"), "node-a", 0.0)
+    await manager.store.propose([Create(object=removed)])
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    request = cast("Any", SimpleNamespace(headers={FOR: "node-victim"}))
+    with pytest.raises(ForbiddenError):
+        routes._whose_session(request, Caller(peer=identity("node-a"), address=""))
+
+
+async def test_one_that_takes_its_joining_back_is_refused_from_then_on(
+    manager: FakeManager,
+) -> None:
+    await manager.store.propose([Create(object=Cluster(id="c"))])
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    await manager.store.propose(routes._gone("node-m"))
+    assert "node-m" not in manager.store.state.nodes
+    assert is_removed(manager.store.state.cluster(), "node-m")
+    with pytest.raises(ForbiddenError):
+        vouch(manager, "node-m")
 
 
 # ------------------------------------------------------------------------------------- sessions
