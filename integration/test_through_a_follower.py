@@ -1,0 +1,116 @@
+"""What a manager that does not lead does for others: it brings logs, and passes the session of a cut-off worker on."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from integration.cluster import Cluster, lab
+from integration.host import REPOSITORY, wait_for
+
+MANAGERS = ("m1", "m2", "m3")
+PERIOD_SECONDS = 2
+TICKS = "i=0; while true; do i=$((i+1)); echo tick $i of $SLOT; sleep 0.5; done"
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[Cluster]:
+    with lab(f"swarmd-f{os.getpid()}", (*MANAGERS, "w1")) as cluster:
+        cluster.start()
+        cluster.form(
+            MANAGERS, ("w1",), {"Dispatcher": {"HeartbeatPeriod": PERIOD_SECONDS * 1_000_000_000}}
+        )
+        for name in ("m1", "w1"):
+            cluster[name].import_hello("1")
+        cluster["m1"].ctl(
+            "service", "create", "-d", "--name", "talk", "--replicas", "2", "--no-healthcheck",
+            "--constraint", "node.hostname!=m2", "--constraint", "node.hostname!=m3",
+            "--env", "SLOT={{.Task.Slot}}",
+            "--entrypoint", "/bin/sh -c", "hello:1", TICKS,
+        )  # fmt: skip
+        cluster["m1"].wait_running("talk")
+        yield cluster
+
+
+def node(cluster: Cluster, name: str, asked: str) -> dict[str, Any]:
+    """A node as some manager tells it."""
+    (found,) = (
+        one for one in cluster[asked].engine.get("/nodes") if one["Description"]["Hostname"] == name
+    )
+    return dict(found)
+
+
+def test_logs_come_from_all_nodes_on_every_manager(four: Cluster) -> None:
+    for name in MANAGERS:
+        lines = four[name].ctl("service", "logs", "talk").stdout.splitlines()
+        assert {line.rpartition(" of ")[2] for line in lines} == {"1", "2"}, name
+    follower = next(name for name in MANAGERS if name != four.leader())
+    done = four[follower].docker("service", "logs", "--raw", "--tail", "1", "talk")
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_following_on_a_follower_ends_with_a_reason_when_the_leader_stops(four: Cluster) -> None:
+    leader = four.leader()
+    follower = next(name for name in MANAGERS if name != leader)
+    following = subprocess.Popen(
+        [
+            sys.executable, "-m", "cli.swarmctl.main", "-H", four[follower].socket,
+            "service", "logs", "--raw", "-f", "talk",
+        ],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert following.stdout is not None
+        seen = {following.stdout.readline().rpartition(" of ")[2] for _ in range(20)}
+        assert seen == {"1\n", "2\n"}
+        four[leader].stop()
+        _, errors = following.communicate(timeout=20)
+        assert "the manager that leads has changed while logs were read" in errors
+    finally:
+        following.kill()
+        following.wait()
+    four.start(leader)
+    wait_for("all to be Ready", lambda: len(four.ready(four[follower])) == 4)
+
+
+def test_a_worker_that_is_cut_from_the_leader_stays_ready_through_another_manager(
+    four: Cluster,
+) -> None:
+    leader = four.leader()
+    follower = next(name for name in MANAGERS if name != leader)
+    containers = four["w1"].ctl("container", "ls", "-q").stdout
+    four.cut("w1", from_=leader)
+    try:
+        states = set()
+        until = time.monotonic() + 5 * PERIOD_SECONDS
+        while time.monotonic() < until:
+            states.add(node(four, "w1", follower)["Status"]["State"])
+            time.sleep(0.2)
+        assert "down" not in states
+        assert four.leader() == leader
+        wait_for(
+            "w1 to be Ready",
+            lambda: node(four, "w1", follower)["Status"]["State"] == "ready",
+            seconds=3 * PERIOD_SECONDS,
+        )
+        assert node(four, "w1", follower)["Status"]["Addr"] == four["w1"].address
+        raw = four[follower].ctl("service", "logs", "--raw", "--tail", "1", "talk").stdout
+        assert len(raw.splitlines()) == 2
+    finally:
+        four.heal()
+    assert four["w1"].ctl("container", "ls", "-q").stdout == containers
+
+
+def test_a_node_that_is_down_is_named(four: Cluster) -> None:
+    four.kill("w1")
+    asked = four.leader()
+    wait_for("w1 to be Down", lambda: node(four, "w1", asked)["Status"]["State"] == "down")
+    follower = next(name for name in MANAGERS if name != asked)
+    done = four[follower].ctl("service", "logs", "--raw", "talk", check=False)
+    assert f"node {node(four, 'w1', asked)['ID']} is not available" in done.stderr
+    assert "some logs could not be retrieved for the following reasons" in done.stderr
+    assert done.stdout
