@@ -259,8 +259,8 @@ class Life:
                 node_id=membership.node_id, role=Role.MANAGER, cluster_id=membership.cluster_id
             )
             renewals = Renewals(self.manager.store, self._around.clock, self.manager.is_member)
-            has_run_out = bool(self.renewing.trouble())
-            return await signed_by_itself(request, renewals, own, has_run_out=has_run_out)
+            is_heard = self.renewing.is_in_date()
+            return await signed_by_itself(request, renewals, own, is_heard=is_heard)
         managers = self._around.chance.sample(membership.managers, len(membership.managers))
         return await signed_by_managers(request, managers, self.tls)
 

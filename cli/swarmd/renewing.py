@@ -96,6 +96,10 @@ class Renewing:
         """What the managers want this node to be; None: they have not said it yet."""
         return self._told.role if self._told is not None else None
 
+    def is_in_date(self) -> bool:
+        """Whether other nodes may believe this one, by this machine's clock."""
+        return self.facts.not_before <= self._clock.now() < self.facts.not_after
+
     def trouble(self) -> str:
         """Why no other node believes this one any more; "" while they do."""
         if self._clock.now() < self.facts.not_after:
@@ -122,13 +126,21 @@ class Renewing:
                 await self._bell.wait(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        if self._is_wanted_otherwise() or self._clock.now() >= self._renew_at:
+        if self._is_wanted_otherwise() or self._is_due():
             await self._renew()
             if self._is_wanted_otherwise():
                 raise UnavailableError("the manager that signed it has not heard of the change yet")
         told = self._told
         if told is not None and told.trust and told.trust != self._root:
             self._take_roots(told.trust)
+
+    def _is_due(self) -> bool:
+        """Whether it is time, or the certificate begins later: this node has made it itself, by a clock that was ahead.
+
+        One that others have made begins later by this machine's clock where that is behind: another would, too.
+        """
+        now = self._clock.now()
+        return now >= self._renew_at or (self._keeps_role() and now < self.facts.not_before)
 
     def _is_wanted_otherwise(self) -> bool:
         told = self._told

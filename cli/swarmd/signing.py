@@ -38,12 +38,12 @@ async def signed_by_managers(request: bytes, managers: Sequence[str], tls: Tls) 
 
 
 async def signed_by_itself(
-    request: bytes, renewals: Renewals, own: PeerIdentity, *, has_run_out: bool
+    request: bytes, renewals: Renewals, own: PeerIdentity, *, is_heard: bool
 ) -> Renewed:
     """A certificate from this node's own manager.
 
-    Where the one before has run out, nobody is asked whether this is a manager still: the others would not answer.
-    One that was removed meanwhile gains nothing, as they know.
+    Where the one before has run out, or has not begun yet (``is_heard`` is false), nobody is asked whether this is a
+    manager still: the others would not answer. One that was removed meanwhile gains nothing, as they know.
 
     Raises:
         SwarmdError: it gives none.
@@ -51,7 +51,7 @@ async def signed_by_itself(
     try:
         given = await renewals.renew(own, request)
     except UnavailableError:
-        if not has_run_out:
+        if is_heard:
             raise
         given = await renewals.renew_alone(own, request)
     return Renewed(certificate=given.certificate.encode(), trust=given.trust.encode())

@@ -209,6 +209,26 @@ async def test_one_that_has_run_out_says_so(world: World) -> None:
     assert world.renewing.trouble().startswith("this node's certificate ran out on 20")
 
 
+async def test_a_manager_makes_its_certificate_anew_once_a_clock_that_was_ahead_is_right(
+    world: World,
+) -> None:
+    world.keeps_role = True
+    world.clock._now = NOW - 10 * DAY
+    assert not world.renewing.is_in_date()
+    async with world.running():
+        assert len(world.asked) == 1
+        assert world.renewing.is_in_date()
+        await world.let(3 * LOOK_SECONDS)
+        assert len(world.asked) == 1
+
+
+async def test_a_worker_whose_clock_is_behind_asks_for_no_other(world: World) -> None:
+    world.clock._now = NOW - 10 * DAY
+    async with world.running():
+        await world.let(3 * LOOK_SECONDS)
+        assert world.asked == []
+
+
 def test_roots_are_compared_one_by_one() -> None:
     both = bundle(OTHER.certificate, ROOT.certificate)
     assert roots_in(both) == roots_in(ROOT.certificate) | roots_in(OTHER.certificate.strip())

@@ -56,11 +56,11 @@ async def renewals(log: tuple[Alone, Replica]) -> Renewals:
 
 
 @pytest.mark.parametrize("is_alone", [False, True], ids=["heard by the others", "alone"])
-async def test_with_a_certificate_that_has_run_out(
+async def test_with_a_certificate_that_the_others_do_not_believe(
     log: tuple[Alone, Replica], renewals: Renewals, is_alone: bool
 ) -> None:
     log[0].is_alone = is_alone
-    given = await signed_by_itself(REQUEST, renewals, ME, has_run_out=True)
+    given = await signed_by_itself(REQUEST, renewals, ME, is_heard=False)
     facts = facts_of(given.certificate, given.trust)
     assert (facts.node_id, facts.role, facts.cluster_id) == (ME.node_id, Role.MANAGER, CLUSTER_ID)
 
@@ -70,7 +70,7 @@ async def test_before_that_it_has_to_know_that_it_is_a_manager_still(
 ) -> None:
     log[0].is_alone = True
     with pytest.raises(NoLeaderError):
-        await signed_by_itself(REQUEST, renewals, ME, has_run_out=False)
+        await signed_by_itself(REQUEST, renewals, ME, is_heard=True)
 
 
 async def test_one_that_knows_that_it_was_removed_gives_itself_none(
@@ -78,4 +78,4 @@ async def test_one_that_knows_that_it_was_removed_gives_itself_none(
 ) -> None:
     log[0].is_alone = True
     with pytest.raises(ForbiddenError):
-        await signed_by_itself(REQUEST, renewals, identity("gone"), has_run_out=True)
+        await signed_by_itself(REQUEST, renewals, identity("gone"), is_heard=False)
