@@ -101,6 +101,8 @@ async def dial(
                 raise
     except TimeoutError:
         raise UnavailableError(f"{door.address} does not answer in time") from None
+    except UnicodeError:  # of the name's encoding: an address is what another node says
+        raise UnavailableError(f"{door.address} cannot be the name of a host") from None
 
 
 def _request(door: Door, host: str, port: int) -> bytes:

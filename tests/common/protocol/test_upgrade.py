@@ -179,3 +179,11 @@ def test_reads_addresses(text: str, expected: tuple[str, int]) -> None:
 def test_refuses_what_is_no_address(text: str) -> None:
     with pytest.raises(InvalidInputError):
         host_and_port(text)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+async def test_an_address_that_no_host_can_have_is_one_that_cannot_be_reached(host: str) -> None:
+    door = Door(address=f"{host}:2377", path="/", protocol=PROTOCOL)
+    context = ssl.create_default_context()
+    with pytest.raises(UnavailableError, match="cannot be the name of a host"):
+        await dial(door, context, BOUNDS, lambda _: None)
