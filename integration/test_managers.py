@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cli.swarmd.membership import MembershipFile
 from integration.cluster import Cluster, lab
 from integration.host import REPOSITORY, Host, wait_for
 
@@ -60,6 +61,12 @@ def managers(host: Host) -> int:
 
 def state(host: Host) -> str:
     return host.ctl("info", "--format", "{{.Swarm.LocalNodeState}}").stdout.strip()
+
+
+def _managers_in(file: MembershipFile) -> int:
+    """How many managers a node remembers."""
+    membership = file.read()
+    return len(membership.managers) if membership is not None else 0
 
 
 def containers(host: Host) -> set[str]:
@@ -298,6 +305,9 @@ def test_a_worker_joins_through_one_manager_and_follows_the_next_leader() -> Non
         cluster.form(MANAGERS, ("w1",))
         create_everywhere(cluster, cluster["m1"])
         before = containers(cluster["w1"])
+        # It joined beside the others; where they are it learns with its next heartbeat.
+        places = MembershipFile(cluster["w1"].data_root / "swarm/node")
+        wait_for("it to know all managers", lambda: _managers_in(places) == len(MANAGERS))
         leader = cluster.leader(MANAGERS)
         cluster.kill(leader)
         rest = cluster[others(leader)[0]]

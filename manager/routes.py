@@ -155,6 +155,9 @@ class ManagerRoutes:
                 await self._manager.dispatcher.serve(channel, address, node_id)
             except SwarmdError as error:
                 log.info("a session has ended", extra={"node": node_id, "reason": error})
+            except Exception:
+                # Whatever one node may bring about, the others are served on.
+                log.exception("a session has failed", extra={"node": node_id})
             finally:
                 expiring.cancel()
 

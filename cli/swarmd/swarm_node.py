@@ -171,7 +171,9 @@ class SwarmNode:
                 raise UnavailableError(NOT_IN_SWARM)
             node_id, life = self.node_id, living.running.life if living.running else None
             if life is not None and life.membership.is_joining:
-                await joining.take_back(living.places.certificates, life.membership)
+                # A worker that is being promoted has tasks: its node is given up only once it is seen to be gone.
+                if not life.membership.is_promoted:
+                    await joining.take_back(living.places.certificates, life.membership)
             elif life is not None and life.manager is not None:
                 await say_goodbye(life.manager, life.membership, living.around.clock, force=force)
             await living.stop()

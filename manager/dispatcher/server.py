@@ -42,6 +42,8 @@ JITTER: Final = 0.1
 """Share of the period by which each heartbeat is moved at random, so that nodes do not beat together."""
 EXPIRE_SECONDS_MIN: Final = 0.1
 """Between two looks at who is silent: the moments of thousands of nodes come one after the other."""
+EXPIRE_SECONDS_MAX: Final = 1.0
+"""Between two looks, too: the heartbeat's period, and so the grace, may become shorter at any time."""
 ORPHAN_SECONDS: Final = 24 * 3600.0
 """How long after a node went down its tasks are given up."""
 LATE_SECONDS: Final = 0.5
@@ -174,10 +176,7 @@ class Dispatcher:
                 session.tell_node()
 
     async def _expire(self) -> Never:
-        """Looks at silent nodes when the first of them is due.
-
-        Whatever is expected anew while this sleeps is due a whole grace later, so it cannot be missed.
-        """
+        """Looks at silent nodes when the first of them is due, and now and then."""
         due = self._clock.monotonic()
         while True:
             now = self._clock.monotonic()
@@ -185,8 +184,8 @@ class Dispatcher:
                 self._spare_silent_nodes(now, now - due)
             await self._lose_all(self._heartbeats.overdue(now))
             next_at = self._heartbeats.next_at()
-            wait = self._grace_seconds() if next_at is None else next_at - self._clock.monotonic()
-            wait = max(EXPIRE_SECONDS_MIN, min(wait, self._grace_seconds()))
+            wait = EXPIRE_SECONDS_MAX if next_at is None else next_at - self._clock.monotonic()
+            wait = max(EXPIRE_SECONDS_MIN, min(wait, EXPIRE_SECONDS_MAX))
             due = self._clock.monotonic() + wait
             await self._clock.sleep(wait)
 

@@ -174,3 +174,19 @@ async def test_a_session_ends_when_the_certificate_that_it_was_opened_with_has_r
     with pytest.raises(ChannelClosedError):
         await ours.receive()
     assert clock.next_at is None
+
+
+class FailingDispatcher:
+    """Has a mistake that something which an agent said has brought to light."""
+
+    async def serve(self, _channel: Channel, _address: str, _node_id: str) -> None:
+        raise KeyError("a mistake of ours")
+
+
+async def test_a_mistake_in_one_session_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    manager = SimpleNamespace(dispatcher=FailingDispatcher(), dial=None)
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    _, theirs = local_channel()
+    caller = Caller(peer=identity("node-w", Role.WORKER), address="")
+    await routes._serve_agent(theirs, caller, "node-w", "")
+    assert "a session has failed" in caplog.messages
