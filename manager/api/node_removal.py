@@ -7,10 +7,11 @@ from common.disconnect import STOP_AFTER_LABEL, is_leased
 from common.errors import InvalidInputError, StaleVersionError
 from common.model.cluster import Cluster
 from common.model.node import Node, NodeState
-from common.model.task import Task, TaskState, TaskStatus
+from common.model.task import Task, TaskState
 from manager.api.errors import out_of_sequence
 from manager.ca.removal import with_removed_node
-from manager.store.changes import Change, Delete, ObserveTask, Update
+from manager.orchestrator.giving_up import given_up
+from manager.store.changes import Change, Delete, Update
 from manager.store.state import State
 from manager.store.store import MAX_CHANGES_PER_ENTRY, Store
 
@@ -50,7 +51,7 @@ def removal(
     cluster: Cluster | None, node: Node, tasks: Iterable[Task], now: float
 ) -> list[list[Change]]:
     """The entries that remove a node; its certificate is refused from then on. Pure."""
-    changes: list[Change] = [_given_up(task, now) for task in tasks if _may_run(task)]
+    changes: list[Change] = [given_up(task, now, NODE_REMOVED) for task in tasks if _may_run(task)]
     last = max(0, len(changes) - TASKS_WITH_NODE_MAX)
     before = [
         changes[start : min(start + TASKS_WITH_NODE_MAX, last)]
@@ -80,13 +81,3 @@ def check_may_go(node: Node, tasks: Iterable[Task]) -> None:
 
 def _may_run(task: Task) -> bool:
     return TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING
-
-
-def _given_up(task: Task, now: float) -> ObserveTask:
-    status = TaskStatus(
-        timestamp=now,
-        state=TaskState.ORPHANED,
-        message=NODE_REMOVED,
-        container_status=task.status.container_status,
-    )
-    return ObserveTask(task_id=task.id, node_id=task.node_id, status=status)

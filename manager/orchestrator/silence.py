@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from common.disconnect import silence_seconds_until_stopped
 from common.model.node import Node, NodeState
-from common.model.task import Task, TaskState, TaskStatus
+from common.model.task import Task
+from manager.orchestrator.giving_up import given_up
 from manager.orchestrator.slots import has_ended, was_assigned
-from manager.store.changes import Change, ObserveTask
+from manager.store.changes import Change
 from manager.store.verdict import Verdict, soonest
 
 GIVEN_UP = "stopped by its node, which has been without a manager for longer than the task may be"
@@ -65,17 +66,7 @@ def decide(view: SilentNode, now: float) -> Verdict:
         if needed is None or has_ended(task) or not was_assigned(task):
             continue
         if needed <= view.silent_seconds:
-            changes.append(_given_up(task, now))
+            changes.append(given_up(task, now, GIVEN_UP))
         else:
             later.append(now + needed - view.silent_seconds)
     return Verdict(changes=tuple(changes), look_again_at=soonest(*later))
-
-
-def _given_up(task: Task, now: float) -> ObserveTask:
-    status = TaskStatus(
-        timestamp=now,
-        state=TaskState.ORPHANED,
-        message=GIVEN_UP,
-        container_status=task.status.container_status,
-    )
-    return ObserveTask(task_id=task.id, node_id=task.node_id, status=status)
