@@ -29,7 +29,7 @@ from common.pki.identity import PeerIdentity
 from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
-from manager.ca.removal import is_removed, with_removed_node
+from manager.ca.removal import is_removed, removal
 from manager.expiry import close_when_expired
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
 from manager.logs import wire
@@ -38,7 +38,6 @@ from manager.logs.wire import LOGS
 from manager.node import Manager
 from manager.raft.peers import MEMBER_ID_DIGITS, Peer
 from manager.relay import FOR, FROM, PASS_ON, Relay
-from manager.store.changes import Change, Delete, Update
 
 DISPATCH: Final = "/dispatch"
 JOIN: Final = "/raft/join"
@@ -227,17 +226,10 @@ class ManagerRoutes:
                     raise ForbiddenError(f"manager {peer.member_id} is not on node {node_id}")
                 await self._manager.log.remove(peer.member_id)
         with contextlib.suppress(NotFoundError):
-            await self._manager.store.propose(self._gone(node_id))
+            cluster, now = self._manager.store.state.cluster(), self._clock.now()
+            await self._manager.store.propose(removal(cluster, node_id, now))
         log.info("a node does not join after all", extra={"node": node_id})
         return json_response({})
-
-    def _gone(self, node_id: str) -> list[Change]:
-        """The end of a node, whose certificate is refused from then on."""
-        cluster = self._manager.store.state.cluster()
-        changes: list[Change] = [Delete(table="node", id=node_id)]
-        if cluster is not None:
-            changes.append(Update(object=with_removed_node(cluster, node_id, self._clock.now())))
-        return changes
 
     def _misdirected(self) -> web.Response:
         leader = self._manager.log.leader

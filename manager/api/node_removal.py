@@ -9,9 +9,9 @@ from common.model.cluster import Cluster
 from common.model.node import Node, NodeState
 from common.model.task import Task, TaskState
 from manager.api.errors import out_of_sequence
-from manager.ca.removal import with_removed_node
+from manager.ca import removal as ca_removal
 from manager.orchestrator.giving_up import given_up
-from manager.store.changes import Change, Delete, Update
+from manager.store.changes import Change
 from manager.store.state import State
 from manager.store.store import MAX_CHANGES_PER_ENTRY, Store
 
@@ -57,9 +57,7 @@ def removal(
         changes[start : min(start + TASKS_WITH_NODE_MAX, last)]
         for start in range(0, last, TASKS_WITH_NODE_MAX)
     ]
-    gone: list[Change] = [Delete(table="node", id=node.id, basis=node.version)]
-    if cluster is not None:
-        gone.append(Update(object=with_removed_node(cluster, node.id, now)))
+    gone = ca_removal.removal(cluster, node.id, now, basis=node.version)
     return [*before, [*changes[last:], *gone]]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from common.model.cluster import Cluster
+from manager.store.changes import Change, Delete, Update
 
 REMOVED_NODES_MAX: Final = 2048
 """Removed nodes that are known. Beyond, those are forgotten whose certificates end first."""
@@ -19,6 +20,14 @@ def with_removed_node(cluster: Cluster, node_id: str, now: float) -> Cluster:
     """
     until = now + longest_life(cluster) + MARGIN_SECONDS
     return replace(cluster, removed_nodes=_bounded({**cluster.removed_nodes, node_id: until}, now))
+
+
+def removal(cluster: Cluster | None, node_id: str, now: float, *, basis: int = 0) -> list[Change]:
+    """The end of a node, of the version ``basis`` or of any, whose certificate is refused from then on."""
+    gone: list[Change] = [Delete(table="node", id=node_id, basis=basis)]
+    if cluster is not None:
+        gone.append(Update(object=with_removed_node(cluster, node_id, now)))
+    return gone
 
 
 def is_removed(cluster: Cluster | None, node_id: str) -> bool:

@@ -12,7 +12,7 @@ from common.errors import ForbiddenError
 from common.model.cluster import Cluster
 from common.model.node import Node, NodeSpec, Role
 from common.protocol.channel import Channel, ChannelClosedError, local_channel
-from manager.ca.removal import is_removed, with_removed_node
+from manager.ca.removal import is_removed, removal, with_removed_node
 from manager.listener import Access, Caller
 from manager.raft.peers import Peer, RaftStatus
 from manager.relay import FOR, FROM
@@ -140,8 +140,7 @@ async def test_one_that_takes_its_joining_back_is_refused_from_then_on(
     manager: FakeManager,
 ) -> None:
     await manager.store.propose([Create(object=Cluster(id="c"))])
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
-    await manager.store.propose(routes._gone("node-m"))
+    await manager.store.propose(removal(manager.store.state.cluster(), "node-m", 0.0))
     assert "node-m" not in manager.store.state.nodes
     assert is_removed(manager.store.state.cluster(), "node-m")
     with pytest.raises(ForbiddenError):
