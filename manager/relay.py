@@ -10,7 +10,6 @@ frame is passed on whole and not looked into. Who reads slowly makes the other s
 what its two streams hold.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -22,7 +21,7 @@ from common.errors import SwarmdError, UnavailableError
 from common.protocol.stream import FramedStream, StreamBounds
 from common.protocol.tls_channel import AGENT_END, MANAGER_END, PROTOCOL
 from common.protocol.upgrade import Door, accept, serve
-from manager.expiry import close_when_expired
+from manager.expiry import closed_when_expired
 from manager.listener import Caller
 
 PASS_ON: Final = "X-Swarmd-Pass-On"  # noqa: S105 - the name of a header
@@ -72,12 +71,8 @@ class Relay:
             self._count -= 1
 
     async def _serve(self, stream: FramedStream, caller: Caller) -> web.StreamResponse:
-        async with asyncio.TaskGroup() as group:
-            expiring = group.create_task(close_when_expired(stream.close, caller, self._clock))
-            try:
-                return await serve(stream)
-            finally:
-                expiring.cancel()
+        async with closed_when_expired(stream.close, caller, self._clock):
+            return await serve(stream)
         raise AssertionError("it has returned or raised")
 
     async def _open(self, caller: Caller, leader: str, path: str) -> FramedStream:

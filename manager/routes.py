@@ -1,6 +1,5 @@
 """What other nodes ask of a manager beside links and certificates: to be managers, and to be dispatched to."""
 
-import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -30,7 +29,7 @@ from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
 from manager.ca.removal import is_removed, removal
-from manager.expiry import close_when_expired
+from manager.expiry import closed_when_expired
 from manager.listener import Access, Caller, ClusterRoute, read_json_body
 from manager.logs import wire
 from manager.logs.server import answer
@@ -148,8 +147,7 @@ class ManagerRoutes:
     async def _serve_agent(
         self, channel: Channel, caller: Caller, node_id: str, address: str
     ) -> None:
-        async with asyncio.TaskGroup() as group:
-            expiring = group.create_task(close_when_expired(channel.close, caller, self._clock))
+        async with closed_when_expired(channel.close, caller, self._clock):
             try:
                 await self._manager.dispatcher.serve(channel, address, node_id)
             except SwarmdError as error:
@@ -157,8 +155,6 @@ class ManagerRoutes:
             except Exception:
                 # Whatever one node may bring about, the others are served on.
                 log.exception("a session has failed", extra={"node": node_id})
-            finally:
-                expiring.cancel()
 
     # ------------------------------------------------------------------------------------ managers
 
@@ -172,15 +168,12 @@ class ManagerRoutes:
         return await serve(stream)
 
     async def _answer_logs(self, channel: Channel, caller: Caller) -> None:
-        async with asyncio.TaskGroup() as group:
-            expiring = group.create_task(close_when_expired(channel.close, caller, self._clock))
+        async with closed_when_expired(channel.close, caller, self._clock):
             try:
                 await apart(answer(channel, self._manager.log_broker))
             except* SwarmdError as errors:
                 details = {"node": caller.identity.node_id, "reason": errors.exceptions[0]}
                 log.info("a manager reads no more logs", extra=details)
-            finally:
-                expiring.cancel()
 
     async def _join(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Adds the caller's manager to the replicated log. Asking again changes nothing."""
