@@ -183,8 +183,10 @@ def _run(situation: Situation) -> Decision:
             return start if situation.may_have_files else Wait()
         case ContainerState.CREATED:
             return _fail(situation, CONTAINER_GONE)
-        case ContainerState.RUNNING:
+        case ContainerState.RUNNING | ContainerState.PAUSED:
             return _follow_health(situation, container)
+        case ContainerState.RESTARTING:
+            return Wait()
         case ContainerState.EXITED | ContainerState.DEAD:
             return _ended(situation, container)
 

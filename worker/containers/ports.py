@@ -6,8 +6,122 @@ from typing import Protocol
 from common.model.container_spec import Mount
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
-from worker.runtime.bundle import Bundle, ExecResult, Exit, RunLease
+from worker.runtime.bundle import (
+    Bundle,
+    CgroupLimits,
+    ExecResult,
+    Exit,
+    FurtherProcess,
+    RunLease,
+    Usage,
+)
 from worker.volumes.place import VolumePlace
+
+
+class Streams(Protocol):
+    """What a process writes and reads, for one who is attached to it."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """The next piece: 1 (stdout, or a terminal) or 2 (stderr) and its bytes; None once both have ended.
+
+        The process waits while nobody reads.
+        """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Gives it input; waits while it does not read. What it can never read any more is dropped."""
+        ...
+
+    async def close_input(self) -> None:
+        """It reads the end of its input."""
+        ...
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Says how large its terminal is; nothing without one."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of it; it goes on. May be called again."""
+        ...
+
+
+class Spawned(Protocol):
+    """A further process in a container."""
+
+    @property
+    def pid(self) -> int:
+        """On the host."""
+        ...
+
+    @property
+    def streams(self) -> Streams:
+        """What it writes and reads; ended from the start for a detached one."""
+        ...
+
+    async def wait(self) -> int:
+        """Its exit code: 0-255, 128 + signal."""
+        ...
+
+
+class AttachingRuntime(Protocol):
+    """What a runtime does beyond a task's life."""
+
+    async def attach(self, container_id: str) -> Streams:
+        """What a container writes from now on, and its input; several may be attached at a time.
+
+        Attached before it is started is attached from its first byte.
+
+        Raises:
+            NotFoundError: it neither runs nor was announced by an earlier ``attach``.
+            UnavailableError: too many are attached.
+        """
+        ...
+
+    async def spawn(self, container_id: str, process: FurtherProcess) -> Spawned:
+        """Runs a further process in a container that runs.
+
+        Raises:
+            NotFoundError: the container does not run.
+            InvalidInputError: the program does not exist, or cannot run here.
+            UnavailableError: too many run already.
+        """
+        ...
+
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """Says how large the terminal of its first process is.
+
+        Raises:
+            NotFoundError: it does not run, or has no terminal.
+        """
+        ...
+
+    async def pause(self, container_id: str) -> None:
+        """Freezes all its processes; a frozen one stays so."""
+        ...
+
+    async def resume(self, container_id: str) -> None:
+        """Lets them go on."""
+        ...
+
+    async def limit(self, container_id: str, limits: CgroupLimits) -> None:
+        """Sets the limits of one that runs.
+
+        Raises:
+            SystemFailureError: the kernel refuses, such as a memory limit below what is used; nothing was changed.
+        """
+        ...
+
+    async def usage(self, container_id: str) -> Usage:
+        """What it uses now.
+
+        Raises:
+            NotFoundError: it does not run.
+        """
+        ...
+
+    async def processes(self, container_id: str) -> Sequence[int]:
+        """Pids of all its processes, on the host."""
+        ...
 
 
 class Runtime(Protocol):

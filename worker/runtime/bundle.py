@@ -7,6 +7,8 @@ and decides nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootFs:
@@ -60,17 +62,74 @@ class CgroupLimits:
     """Memory and swap together, as Docker counts; 0 with a memory limit is twice that limit, -1 unlimited."""
     memory_reservation_bytes: int = 0
     pids: int = 0
+    cpu_shares: int = 0
+    """Docker's, 2 to 262144; v2 has it converted to a weight."""
+    cpuset_cpus: str = ""
+    """"0-2,4"; "" is all."""
+    cpuset_mems: str = ""
+    blkio_weight: int = 0
+    """10 to 1000."""
+    memory_swappiness: int = -1
+    """0 to 100; -1 is the machine's. v1 only, as in Docker."""
+    oom_kill_disable: bool = False
+    """v1 only, as in Docker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """Where output goes: Docker's json-file format, rotated."""
+    """Where output goes, and in which form."""
 
     path: str
     """"" throws output away (log driver "none")."""
     max_bytes: int = 0
     """0 never rotates."""
     max_files: int = 1
+    driver: str = "json-file"
+    """The form: "json-file" (Docker's), "local", "journald"."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What the driver says with each line: a tag, chosen labels and variables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceNode:
+    """A device that the container finds, and what it may do with it."""
+
+    path: str
+    """In the container."""
+    kind: str
+    """"c" or "b"."""
+    major: int
+    minor: int
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+    access: str = "rwm"
+    """Of the device control group: letters of "rwm"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdMapping:
+    """A run of user or group ids: of the container, of the host, and how many (user_namespaces(7))."""
+
+    container_id: int
+    host_id: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespaces:
+    """Which namespaces a container shares.
+
+    Each is "" (a new one), "host", or "container:" and the full id of a container that runs.
+    """
+
+    pid: str = ""
+    ipc: str = ""
+    uts: str = ""
+    cgroup: str = ""
+    uid_mappings: tuple[IdMapping, ...] = ()
+    """A user namespace of its own; () shares the host's."""
+    gid_mappings: tuple[IdMapping, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +148,37 @@ class Bundle:
     mounts: tuple[BundleMount, ...] = ()
     """In order; /etc/hosts, /etc/hostname and /etc/resolv.conf are among them."""
     network_namespace: str = ""
-    """Path of a namespace to join; "" makes a new, empty one; "host" stays in the daemon's."""
+    """Path of a namespace to join; "" makes a new, empty one; "host" stays in the daemon's; "container:" and the full
+    id of one that runs joins that one's."""
+    namespaces: Namespaces = field(default_factory=Namespaces)
     capabilities: frozenset[str] = frozenset()
     """"CAP_CHOWN", …; see ``worker.runtime.capabilities`` for Docker's default."""
     no_new_privileges: bool = False
+    seccomp: bytes = field(default=b"", repr=False)
+    """The filter's BPF program (an array of ``struct sock_filter``); b"" is unconfined."""
+    masked_paths: tuple[str, ...] = MASKED_PATHS
+    read_only_paths: tuple[str, ...] = READ_ONLY_PATHS
+    privileged: bool = False
+    """/sys and control groups can be written to; masks, capabilities and devices are said by the other fields."""
+    devices: tuple[DeviceNode, ...] = ()
+    """Besides Docker's six."""
+    device_rules: tuple[str, ...] = ()
+    """Of the device control group, besides the defaults and those of ``devices``: "c 1:* rwm", "a"."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """"nofile": (soft, hard)."""
     oom_score_adj: int = 0
     shm_bytes: int = 64 * 1024 * 1024
     tty: bool = False
+    console_size: tuple[int, int] = (0, 0)
+    """Rows and columns of the terminal at its beginning."""
+    open_stdin: bool = False
+    """The process reads what is written to it (``Streams.write``); otherwise it reads /dev/null."""
+    stdin_once: bool = False
+    """Its input ends when the first who was attached to it leaves."""
     init: bool = False
+    runtime: str = ""
+    """"" is our own; else the path of an OCI runtime that is to run it."""
     limits: CgroupLimits = field(default_factory=CgroupLimits)
     log: LogOptions = field(default_factory=lambda: LogOptions(path=""))
 
@@ -123,6 +202,49 @@ class ExecResult:
     """Exit code; -1 when its time was up and it was killed."""
     output: bytes
     """stdout and stderr together, bounded by the caller's ``output_max_bytes``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherProcess:
+    """A further process in a container that runs (``docker exec``); what is not said is as for the first."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    """Besides the container's; the same name replaces it."""
+    cwd: str = ""
+    user: str = ""
+    privileged: bool = False
+    """With all capabilities and without a filter."""
+    tty: bool = False
+    console_size: tuple[int, int] = (0, 0)
+    open_stdin: bool = False
+    """Otherwise it reads /dev/null."""
+    detached: bool = False
+    """Nobody reads what it writes: /dev/null."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a container's control group uses now, and has used (``docker stats``)."""
+
+    cpu_ns: int = 0
+    cpu_user_ns: int = 0
+    cpu_system_ns: int = 0
+    throttled_periods: int = 0
+    periods: int = 0
+    throttled_ns: int = 0
+    memory_bytes: int = 0
+    """Pages of files included. Docker takes off ``memory_detail["inactive_file"]`` (v1: "total_inactive_file")."""
+    memory_limit_bytes: int = 0
+    """0 is unlimited."""
+    memory_detail: Mapping[str, int] = field(default_factory=dict)
+    """memory.stat as it is."""
+    pids: int = 0
+    pids_limit: int = 0
+    block_io: tuple[tuple[int, int, str, int], ...] = ()
+    """Major, minor, "read" or "write", bytes."""
+    per_cpu_ns: tuple[int, ...] = ()
+    """v1 only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

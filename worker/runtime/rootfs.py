@@ -26,6 +26,7 @@ from worker.kernel.syscalls import (
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
 )
+from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
 
 TYPE_CHECKING = False
@@ -35,24 +36,6 @@ if TYPE_CHECKING:
 LINKS_MAX = 40
 _O_PATH = os.O_PATH
 _PROPAGATIONS = {"slave": MS_SLAVE, "shared": MS_SHARED, "private": MS_PRIVATE}
-
-MASKED = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-)
-"""Docker's list: these tell too much of the host."""
-READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-"""Docker's list: these change the host."""
 
 _DEVICES = (
     ("null", 1, 3),
@@ -181,7 +164,7 @@ def _write_sysctl(name: str, value: str) -> None:
 
 def _mask() -> None:
     """Hides and freezes parts of /proc and /sys; before the user's mounts, while /dev/null is surely ours."""
-    for path in MASKED:
+    for path in MASKED_PATHS:
         try:
             syscalls.mount("/dev/null", path, "", syscalls.MS_BIND)
         except OSError as error:
@@ -190,7 +173,7 @@ def _mask() -> None:
             elif error.errno != errno.ENOENT:
                 raise
     attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-    for path in READ_ONLY:
+    for path in READ_ONLY_PATHS:
         if not os.path.exists(path):
             continue
         tree = syscalls.open_tree(path, recursive=True)

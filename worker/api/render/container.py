@@ -31,6 +31,11 @@ def render_container_summary(container: Container, *, now: float) -> dict[str, A
 def status_text(container: Container, *, now: float) -> str:
     """As ``docker ps`` says it: "Up 5 minutes (healthy)", "Exited (0) 3 seconds ago", "Created"."""
     match container.state:
+        case ContainerState.PAUSED:
+            return f"Up {human_duration(now - container.started_at)} (Paused)"
+        case ContainerState.RESTARTING:
+            ago = human_duration(now - container.finished_at)
+            return f"Restarting ({container.exit_code}) {ago} ago"
         case ContainerState.RUNNING:
             health = {
                 Health.NONE: "",
