@@ -175,14 +175,13 @@ def _run(situation: Situation) -> Decision:
     status, container = situation.status, situation.container
     if is_failing(status):
         return _stop_if_running(situation) or _fail(situation, status.err)
-    if container is None:
+    was_begun = status.state is not TaskState.STARTING
+    if container is None or (container.state is ContainerState.CREATED and was_begun):
         return _fail(situation, CONTAINER_GONE)
     match container.state:
-        case ContainerState.CREATED if status.state is TaskState.STARTING:
+        case ContainerState.CREATED:
             start = _attempt(situation, Start(container_id=container.id))
             return start if situation.may_have_files else Wait()
-        case ContainerState.CREATED:
-            return _fail(situation, CONTAINER_GONE)
         case ContainerState.RUNNING | ContainerState.PAUSED:
             return _follow_health(situation, container)
         case ContainerState.RESTARTING:
