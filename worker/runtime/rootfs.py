@@ -55,6 +55,7 @@ _DEVICE_LINKS = (
 )
 _TTY_GROUP = 5
 _PAGE_BYTES = 4096
+_SCRATCH = "/dev/.files"
 _OF_FILES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
@@ -65,9 +66,9 @@ def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
         Refusal: the image or a mount is not as it must be.
         OSError: the kernel refused.
     """
-    binds = [_detached(mount) for mount in order["mounts"]]
+    binds = [detached(mount) for mount in order["mounts"]]
     syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
-    _mount_overlay(order)
+    mount_overlay(order)
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
@@ -89,7 +90,7 @@ def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
 # -- root ------------------------------------------------------------------------------------------
 
 
-def _mount_overlay(order: "StartOrder") -> None:
+def mount_overlay(order: "StartOrder") -> None:
     """Mounts the layers and goes there.
 
     The kernel takes one page of options, too little for the paths of a deep image. So the layers are named by their
@@ -187,7 +188,7 @@ def _mask() -> None:
 # -- mounts ----------------------------------------------------------------------------------------
 
 
-def _detached(mount: "MountOrder") -> int:
+def detached(mount: "MountOrder") -> int:
     """A bind's source as a detached mount with all its attributes, or -1 for a tmpfs or a file.
 
     Taken before this namespace is cut off from the host's, so that a "shared" mount stays one.
@@ -300,16 +301,15 @@ def _open_inside(path: str) -> int:
 # -- files of our own --------------------------------------------------------------------------------
 
 
-def make_files(mounts: "list[MountOrder]") -> dict[int, int]:
+def make_files(mounts: "list[MountOrder]", scratch: str = _SCRATCH) -> dict[int, int]:
     """Makes the files that mounts bring with them; gives each as a detached mount, by the place of its mount.
 
     They lie in a tmpfs that only these mounts lead to: it is gone with the last of them, however the container ends.
-    It is made in /dev while that is surely ours.
+    It is made in ``scratch``, a name that nothing has yet: in /dev, while that is surely ours.
     """
     wanted = {place: mount["file"] for place, mount in enumerate(mounts) if mount["file"]}
     if not wanted:
         return {}
-    scratch = "/dev/.files"
     os.mkdir(scratch, 0o700)
     pages = sum(len(file["data"]) // _PAGE_BYTES + 1 for file in wanted.values())
     options = f"mode=711,size={(pages + 1) * _PAGE_BYTES},nr_inodes={len(wanted) + 2}"
