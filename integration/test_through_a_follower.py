@@ -1,16 +1,18 @@
-"""What a manager that does not lead does for others: it brings logs, and passes the session of a cut-off worker on."""
+"""What a manager that does not lead does for others: it brings logs, reaches nodes, and passes sessions on."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from integration.cluster import Cluster, lab
-from integration.host import REPOSITORY, wait_for
+from integration.host import REPOSITORY, Host, wait_for
 
 MANAGERS = ("m1", "m2", "m3")
 PERIOD_SECONDS = 2
@@ -53,6 +55,70 @@ def test_logs_come_from_all_nodes_on_every_manager(four: Cluster) -> None:
     assert len(done.stdout.splitlines()) == 2
 
 
+def elsewhere(host: Host, node_name: str, method: str, path: str, *more: str) -> Any:
+    """Asks a host for what another node's engine says."""
+    return host.api(method, path, "-H", f"X-Swarmd-Node: {node_name}", *more)
+
+
+def test_every_manager_reaches_the_engine_of_every_node(four: Cluster) -> None:
+    own = {name: four[name].api("GET", "/containers/json?all=1") for name in (*MANAGERS, "w1")}
+    assert own["m1"]
+    assert own["w1"]
+    for asked in MANAGERS:
+        for name in (*MANAGERS, "w1"):
+            found = elsewhere(four[asked], name, "GET", "/v1.44/containers/json?all=1")
+            assert [one["Id"] for one in found] == [one["Id"] for one in own[name]], (asked, name)
+    by_id = node(four, "w1", "m1")["ID"]
+    assert elsewhere(four["m2"], by_id, "GET", "/info")["Name"] == "w1"
+    missing = elsewhere(four["m2"], "w1", "GET", "/containers/nobody/json")
+    assert missing == {"message": "No such container: nobody"}
+    assert elsewhere(four["m1"], "nowhere", "GET", "/info") == {"message": "node nowhere not found"}
+    assert "not a swarm manager" in elsewhere(four["w1"], "m1", "GET", "/info")["message"]
+    # What is about the cluster is the same wherever it is asked.
+    assert len(elsewhere(four["m1"], "w1", "GET", "/nodes")) == 4
+
+
+def test_what_is_large_comes_and_goes_whole(four: Cluster, tmp_path: Path) -> None:
+    archive = tmp_path / "hello.tar"
+    with archive.open("wb") as file:
+        subprocess.run([REPOSITORY / "examples/hello/build.sh"], stdout=file, check=True)
+    assert archive.stat().st_size > 1 << 20
+    follower = next(name for name in MANAGERS if name != four.leader())
+    before = len(elsewhere(four[follower], "w1", "GET", "/images/json"))
+    said = four[follower].docker(
+        "--config", docker_config(tmp_path, "w1"), "import", str(archive), "sent:1"
+    )  # chunked
+    assert said.stdout.startswith("sha256:")
+    assert len(elsewhere(four[follower], "w1", "GET", "/images/json")) == before + 1
+    assert [one["RepoTags"] for one in four["w1"].api("GET", "/images/json")].count(["sent:1"]) == 1
+
+
+def test_a_stream_from_another_node_goes_on_and_ends_with_its_reader(
+    four: Cluster, tmp_path: Path
+) -> None:
+    follower = next(name for name in MANAGERS if name != four.leader())
+    config = docker_config(tmp_path, "w1")
+    name = four[follower].docker("--config", config, "ps", "--format", "{{.Names}}").stdout.strip()
+    with subprocess.Popen(
+        ["docker", "--config", config, "logs", "-f", "--tail", "1", name],
+        env={"DOCKER_HOST": four[follower].socket, "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE, text=True,
+    ) as following:  # fmt: skip
+        assert following.stdout is not None
+        assert all(following.stdout.readline().startswith("tick") for _ in range(3))
+        following.kill()
+    # Each reader that leaves gives its place back: many more than are allowed at once, one after another.
+    for _ in range(40):
+        assert elsewhere(four[follower], "w1", "GET", "/containers/json")
+
+
+def docker_config(directory: Path, node_name: str) -> str:
+    """Settings of Docker's client by which it speaks to one node."""
+    settings = {"HttpHeaders": {"X-Swarmd-Node": node_name}}
+    (directory / "config.json").write_text(json.dumps(settings))
+    return str(directory)
+
+
 def test_following_on_a_follower_ends_with_a_reason_when_the_leader_stops(four: Cluster) -> None:
     leader = four.leader()
     follower = next(name for name in MANAGERS if name != leader)
@@ -69,7 +135,7 @@ def test_following_on_a_follower_ends_with_a_reason_when_the_leader_stops(four: 
         assert seen == {"1\n", "2\n"}
         four[leader].stop()
         _, errors = following.communicate(timeout=20)
-        assert "the manager that leads has changed while logs were read" in errors
+        assert "the manager that leads has changed" in errors
     finally:
         following.kill()
         following.wait()
@@ -100,6 +166,7 @@ def test_a_worker_that_is_cut_from_the_leader_stays_ready_through_another_manage
         assert node(four, "w1", follower)["Status"]["Addr"] == four["w1"].address
         raw = four[follower].ctl("service", "logs", "--raw", "--tail", "1", "talk").stdout
         assert len(raw.splitlines()) == 2
+        assert elsewhere(four[leader], "w1", "GET", "/containers/json")
     finally:
         four.heal()
     assert four["w1"].ctl("container", "ls", "-q").stdout == containers
@@ -112,5 +179,7 @@ def test_a_node_that_is_down_is_named(four: Cluster) -> None:
     follower = next(name for name in MANAGERS if name != asked)
     done = four[follower].ctl("service", "logs", "--raw", "talk", check=False)
     assert f"node {node(four, 'w1', asked)['ID']} is not available" in done.stderr
+    refused = elsewhere(four[follower], "w1", "GET", "/containers/json")
+    assert refused == {"message": "node w1 is down"}
     assert "some logs could not be retrieved for the following reasons" in done.stderr
     assert done.stdout

@@ -27,6 +27,8 @@ from manager.raft.peers import Peer, RaftStatus
 from manager.raft.replicated_log import ReplicatedLog
 from manager.raft.storage import Storage
 from manager.raft.surroundings import Surroundings
+from manager.reach.calls import Calls
+from manager.reach.reaching import Reaching
 from manager.relay import DialManager
 from manager.store.replica import Replica
 from manager.store.store import Store
@@ -84,6 +86,8 @@ class Manager:
         self.log_broker = LogBroker(self.store, self.dispatcher, clock, chance)
         remote = RemoteLogs(lambda: self.leader().address, self._dial_logs, id_source(chance))
         self.logs = ClusterLogs(lambda: self.leads, self.log_broker, remote)
+        self.calls = Calls(self.dispatcher, id_source(chance))
+        self.reaching = Reaching(self._other_leader, self.calls, dial)
 
     def status(self) -> RaftStatus:
         """How the replicated log stands.
@@ -131,6 +135,9 @@ class Manager:
         if leader is None:
             raise NoLeaderError
         return leader
+
+    def _other_leader(self) -> str | None:
+        return None if self.leads else self.leader().address
 
     def addresses(self) -> tuple[str, ...]:
         """``host:port`` of every manager, as far as this one knows."""

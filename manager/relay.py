@@ -1,4 +1,4 @@
-"""A manager that does not lead passes sessions of agents on to the one that does, for nodes that cannot dial it.
+"""A manager that does not lead passes streams of agents on to the one that does, for nodes that cannot dial it.
 
 ```
  agent ── POST /dispatch, X-Swarmd-Pass-On ──▶ this manager ── POST /dispatch, X-Swarmd-For: <node id> ──▶ leader
@@ -11,7 +11,8 @@ what its two streams hold.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -37,17 +38,28 @@ DialManager = Callable[[Door, StreamBounds], Awaitable[FramedStream]]
 """Opens a stream to another manager, having made sure that it is one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """What is passed on: a session, unless said otherwise."""
+
+    path: str
+    protocol: str = PROTOCOL
+    agent_end: StreamBounds = AGENT_END
+    manager_end: StreamBounds = MANAGER_END
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class Relay:
-    """Passes sessions on."""
+    """Passes streams on."""
 
     def __init__(self, dial: DialManager, clock: Clock) -> None:
         self._dial, self._clock = dial, clock
         self._count = 0
 
     async def pass_on(
-        self, request: web.Request, caller: Caller, leader: str, path: str
+        self, request: web.Request, caller: Caller, leader: str, passage: Passage
     ) -> web.StreamResponse:
-        """Answers a request for a session with one at the manager at ``leader`` (``host:port``), until it ends.
+        """Answers a request for a stream with one at the manager at ``leader`` (``host:port``), until it ends.
 
         Raises:
             UnavailableError: the leader cannot be reached from here, either, or refuses, or too much is passed on.
@@ -56,9 +68,9 @@ class Relay:
             raise UnavailableError("too many sessions are passed on by this manager")
         self._count += 1
         try:
-            theirs = await self._open(caller, leader, path)
+            theirs = await self._open(caller, leader, passage)
             try:
-                ours = accept(request, PROTOCOL, MANAGER_END)
+                ours = accept(request, passage.protocol, passage.manager_end)
             except SwarmdError:
                 theirs.abort("the agent is gone")
                 raise
@@ -75,11 +87,11 @@ class Relay:
             return await serve(stream)
         raise AssertionError("it has returned or raised")
 
-    async def _open(self, caller: Caller, leader: str, path: str) -> FramedStream:
-        headers = {FOR: caller.identity.node_id, FROM: caller.address}
-        door = Door(address=leader, path=path, protocol=PROTOCOL, headers=headers)
+    async def _open(self, caller: Caller, leader: str, passage: Passage) -> FramedStream:
+        headers = {**passage.headers, FOR: caller.identity.node_id, FROM: caller.address}
+        door = Door(address=leader, path=passage.path, protocol=passage.protocol, headers=headers)
         try:
-            return await self._dial(door, AGENT_END)
+            return await self._dial(door, passage.agent_end)
         except (SwarmdError, OSError) as error:
             raise UnavailableError(f"the manager at {leader} cannot be reached: {error}") from error
 

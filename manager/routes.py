@@ -25,6 +25,8 @@ from common.errors import (
 )
 from common.model.node import Role
 from common.pki.identity import PeerIdentity
+from common.protocol import byte_stream
+from common.protocol.byte_stream import ByteStream
 from common.protocol.channel import Channel
 from common.protocol.tls_channel import MANAGER_END, PROTOCOL, manager_end
 from common.protocol.upgrade import accept, host_and_port, serve
@@ -36,7 +38,9 @@ from manager.logs.server import answer
 from manager.logs.wire import LOGS
 from manager.node import Manager
 from manager.raft.peers import MEMBER_ID_DIGITS, Peer
-from manager.relay import FOR, FROM, PASS_ON, Relay
+from manager.reach.reaching import CALL, REACH, REACHED, TO
+from manager.reach.reaching import PROTOCOL as BYTES
+from manager.relay import FOR, FROM, PASS_ON, Passage, Relay, join
 
 DISPATCH: Final = "/dispatch"
 JOIN: Final = "/raft/join"
@@ -44,6 +48,7 @@ LEAVE: Final = "/raft/leave"
 MISDIRECTED: Final = 421
 """The status of an answer that names the manager which leads."""
 _NODE_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
+_CALL_ID: Final = re.compile(r"[0-9a-z]{1,64}")
 _MEMBER_ID: Final = re.compile(f"[0-9a-f]{{{MEMBER_ID_DIGITS}}}")
 
 log = logging.getLogger("swarmd.cluster")
@@ -66,15 +71,23 @@ class ManagerRoutes:
         manager: Manager,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         clock: Clock,
+        own_engine: Callable[[ByteStream], Coroutine[Any, Any, None]],
     ) -> None:
-        """``spawn`` has sessions go on when aiohttp takes a connection's end for that of its handler."""
+        """What they stand on.
+
+        ``spawn`` has sessions go on when aiohttp takes a connection's end for that of its handler; ``own_engine``
+        connects a stream with the API of this node.
+        """
         self._manager, self._spawn, self._clock = manager, spawn, clock
+        self._own_engine = own_engine
         self._relay = Relay(manager.dial, clock)
 
     def routes(self) -> list[ClusterRoute]:
         """What the cluster listener is to serve."""
         return [
             ClusterRoute(method="POST", path=DISPATCH, access=Access.NODE, handler=self._dispatch),
+            ClusterRoute(method="POST", path=REACHED, access=Access.NODE, handler=self._reached),
+            ClusterRoute(method="POST", path=REACH, access=Access.MANAGER, handler=self._reach),
             ClusterRoute(method="POST", path=LOGS, access=Access.MANAGER, handler=self._logs),
             ClusterRoute(method="POST", path=JOIN, access=Access.MANAGER, handler=self._join),
             ClusterRoute(method="POST", path=LEAVE, access=Access.MANAGER, handler=self._leave),
@@ -109,7 +122,7 @@ class ManagerRoutes:
             if PASS_ON not in request.headers:
                 return self._misdirected()
             leader = self._manager.leader().address
-            return await self._relay.pass_on(request, caller, leader, DISPATCH)
+            return await self._relay.pass_on(request, caller, leader, Passage(path=DISPATCH))
         node_id, address = self._whose_session(request, caller)
         stream = accept(request, PROTOCOL, MANAGER_END)
         self._spawn(self._serve_agent(manager_end(stream), caller, node_id, address))
@@ -156,7 +169,55 @@ class ManagerRoutes:
                 # Whatever one node may bring about, the others are served on.
                 log.exception("a session has failed", extra={"node": node_id})
 
+    async def _reached(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """An agent dials back."""
+        call_id = request.headers.get(CALL, "")
+        if not _CALL_ID.fullmatch(call_id):
+            raise InvalidInputError(f"{CALL} does not say which call is answered")
+        if not self._manager.leads:
+            if PASS_ON not in request.headers:
+                return self._misdirected()
+            passage = Passage(
+                path=REACHED,
+                protocol=BYTES,
+                agent_end=byte_stream.BOUNDS,
+                manager_end=byte_stream.BOUNDS,
+                headers={CALL: call_id},
+            )
+            leader = self._manager.leader().address
+            return await self._relay.pass_on(request, caller, leader, passage)
+        node_id, _ = self._whose_session(request, caller)
+        self._manager.calls.check(call_id, node_id)
+        stream = accept(request, BYTES, byte_stream.BOUNDS)
+        self._manager.calls.answer(call_id, node_id, stream)
+        async with closed_when_expired(stream.close, caller, self._clock):
+            return await serve(stream)
+        raise AssertionError("it has returned or raised")
+
     # ------------------------------------------------------------------------------------ managers
+
+    async def _reach(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Another manager wants to reach the engine of a node."""
+        if not self._manager.leads:
+            return self._misdirected()
+        self._check_manager(caller)
+        node_id = request.headers.get(TO, "")
+        if not _NODE_ID.fullmatch(node_id):
+            raise InvalidInputError(f"{TO} names no node")
+        if node_id == self._manager.status().me.node_id:
+            ours = accept(request, BYTES, byte_stream.BOUNDS)
+            self._spawn(self._own_engine(ByteStream(ours)))
+        else:
+            theirs = await self._manager.calls.open(node_id)
+            try:
+                ours = accept(request, BYTES, byte_stream.BOUNDS)
+            except SwarmdError:
+                theirs.abort("the manager is gone")
+                raise
+            join(ours, theirs)
+        async with closed_when_expired(ours.close, caller, self._clock):
+            return await serve(ours)
+        raise AssertionError("it has returned or raised")
 
     async def _logs(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """Reads logs for another manager."""

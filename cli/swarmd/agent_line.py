@@ -8,13 +8,14 @@ import asyncio
 import random  # noqa: TID251 - only named as a type
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from cli.swarmd.asking import MISDIRECTED, leader_in
 from common.clock import Clock
 from common.errors import SwarmdError, UnavailableError
 from common.protocol.channel import Channel
 from common.protocol.messages import (
+    DialBack,
     HeartbeatTaken,
     Message,
     NodeTold,
@@ -25,9 +26,19 @@ from common.protocol.upgrade import UpgradeRefusedError
 from manager.raft.peers import Peer
 from manager.relay import PASS_ON
 
-Dial = Callable[[str, Mapping[str, str]], Awaitable[Channel]]
-"""Opens a channel to the dispatcher of the manager at ``host:port``; the request bears these headers."""
-Way = Callable[[], Awaitable[Channel]]
+
+class Closable(Protocol):
+    """What is opened: a channel for a session, or a stream of bytes."""
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
+C = TypeVar("C", bound=Closable)
+Dial = Callable[[str, Mapping[str, str]], Awaitable[C]]
+"""Opens one to the manager at ``host:port``; the request bears these headers."""
+Way = Callable[[], Awaitable[C]]
 
 NEXT_WAY_SECONDS: Final = 0.5
 """How long one way to a manager is tried alone before the next one is tried beside it (at least half of it)."""
@@ -64,15 +75,16 @@ class Overheard:
         note_managers: Callable[[tuple[str, ...]], None],
         note_unwanted: Callable[[str], None],
         note_told: Callable[[NodeTold], None],
+        note_call: Callable[[DialBack], None],
     ) -> None:
         """Calls are made before the agent hears.
 
-        ``note_managers`` is told where all managers are, ``note_unwanted`` why this node is no part of the swarm, and
-        ``note_told`` what its certificate is to be.
+        ``note_managers`` is told where all managers are, ``note_unwanted`` why this node is no part of the swarm,
+        ``note_told`` what its certificate is to be, and ``note_call`` that somebody wants to speak to its engine.
         """
         self._channel = channel
         self._note_managers, self._note_unwanted = note_managers, note_unwanted
-        self._note_told = note_told
+        self._note_told, self._note_call = note_told, note_call
 
     async def send(self, message: Message) -> None:
         """Sends; waits while the other side is behind."""
@@ -89,6 +101,8 @@ class Overheard:
                 self._note_unwanted(reason)
             case NodeTold():
                 self._note_told(message)
+            case DialBack():
+                self._note_call(message)
             case _:
                 pass
         return message
@@ -98,13 +112,13 @@ class Overheard:
         self._channel.close()
 
 
-class Line:
+class Line(Generic[C]):
     """Opens channels to the manager that leads, by whatever way there is."""
 
-    def __init__(self, dial: Dial, clock: Clock, chance: random.Random) -> None:
+    def __init__(self, dial: Dial[C], clock: Clock, chance: random.Random) -> None:
         self._dial, self._clock, self._chance = dial, clock, chance
 
-    async def by_log(self, manager: KnownLeader, local: Callable[[], Channel]) -> Channel:
+    async def by_log(self, manager: KnownLeader, local: Callable[[], C]) -> C:
         """A channel for the agent of a manager's node: its own manager when that leads, else the leader's.
 
         Raises:
@@ -119,7 +133,7 @@ class Line:
         ways += [partial(self._dial, address, PASSED_ON) for address in self._shuffled(others)]
         return await self._first(ways)
 
-    async def by_trying(self, managers: Sequence[str]) -> Channel:
+    async def by_trying(self, managers: Sequence[str]) -> C:
         """A channel for the agent of a worker: by any of the managers it knows, in random order.
 
         Raises:
@@ -132,7 +146,7 @@ class Line:
             [partial(self._by_way_of, address) for address in self._shuffled(managers)]
         )
 
-    async def _by_way_of(self, address: str) -> Channel:
+    async def _by_way_of(self, address: str) -> C:
         """To this manager, to the one that it says leads, or to that one through this one."""
         try:
             return await self._dial(address, {})
@@ -147,9 +161,9 @@ class Line:
     def _shuffled(self, addresses: Sequence[str]) -> list[str]:
         return self._chance.sample(addresses, len(addresses))
 
-    async def _first(self, ways: Sequence[Way]) -> Channel:
+    async def _first(self, ways: Sequence[Way[C]]) -> C:
         """The channel that comes first. The next way is begun when the one before has failed or takes its time."""
-        race = _Race()
+        race = _Race[C]()
         try:
             async with asyncio.TaskGroup() as group:
                 runners = []
@@ -185,15 +199,15 @@ async def _until(event: asyncio.Event) -> None:
     await event.wait()
 
 
-class _Race:
+class _Race(Generic[C]):
     """Several attempts at one channel: the first to come is kept, any further one is closed."""
 
     def __init__(self) -> None:
         self.is_won = asyncio.Event()
-        self._channel: Channel | None = None
+        self._channel: C | None = None
         self._errors: list[Exception] = []
 
-    async def run(self, way: Way) -> None:
+    async def run(self, way: Way[C]) -> None:
         try:
             channel = await way()
         except (SwarmdError, OSError) as error:
@@ -210,7 +224,7 @@ class _Race:
         if self._channel is not None:
             self._channel.close()
 
-    def result(self) -> Channel:
+    def result(self) -> C:
         """The channel; raises what the first attempt failed with where there is none."""
         if self._channel is None:
             raise self._errors[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cli.swarmd.life import Surroundings
 from cli.swarmd.listeners import Listeners
+from cli.swarmd.local_api import LocalApi
 from cli.swarmd.lock import PidFile
 from cli.swarmd.options import RELOADABLE, Options, parse_arguments
 from cli.swarmd.service_manager import READY, STOPPING, ServiceManager
@@ -23,6 +24,7 @@ from common.ids import system_chance
 from common.log import set_up_logging
 from common.version import VERSION
 from manager.api import routes as cluster_routes
+from manager.api.elsewhere import elsewhere
 from worker.node import WorkerNode, WorkerOptions
 
 STOP_SECONDS_MAX = 30.0
@@ -80,10 +82,12 @@ class Daemon:
         self._worker = worker
         if self._stop.is_set():
             return False
+        api = LocalApi()
         node = SwarmNode(
             Surroundings(
                 data_root=options.data_root,
                 worker=worker,
+                api=api,
                 addresses=worker.addresses,
                 events=self._events,
                 clock=self._clock,
@@ -97,9 +101,10 @@ class Daemon:
             *cluster_routes(node, worker, self._events, self._clock, self._chance),
             *worker.routes(),
         ]
-        listeners = Listeners(
-            engine_application(routes, server=f"swarmd/{VERSION} (linux)"), options
+        application = engine_application(
+            routes, server=f"swarmd/{VERSION} (linux)", elsewhere=elsewhere(node)
         )
+        listeners = Listeners(application, options, api)
         await stack.enter_async_context(listeners)
         return True
 

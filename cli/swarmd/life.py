@@ -10,18 +10,28 @@ from pathlib import Path
 
 from cli.swarmd.addresses import with_port
 from cli.swarmd.agent_line import Line, Overheard
+from cli.swarmd.answering import Answering
 from cli.swarmd.autolock import keep_locked
+from cli.swarmd.local_api import LocalApi
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
 from cli.swarmd.renewing import Renewed, Renewing
 from cli.swarmd.signing import signed_by_itself, signed_by_managers
 from common.bell import Bell
 from common.clock import Clock
-from common.errors import ForbiddenError, NotLeaderError, SwarmdError, SystemFailureError
+from common.errors import (
+    ForbiddenError,
+    NotLeaderError,
+    SwarmdError,
+    SystemFailureError,
+    UnavailableError,
+)
 from common.events import EventLog
 from common.model.node import Role
 from common.pki.identity import PeerIdentity
 from common.pki.tls import Tls
+from common.protocol import byte_stream
+from common.protocol.byte_stream import ByteStream
 from common.protocol.channel import Channel, local_channel
 from common.protocol.stream import FramedStream, StreamBounds
 from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
@@ -35,6 +45,8 @@ from manager.raft.peers import Peer, RaftStatus
 from manager.raft.replicated_log import ReplicatedLog
 from manager.raft.storage import Storage
 from manager.raft.tls_links import TlsLinks
+from manager.reach.reaching import CALL, REACHED
+from manager.reach.reaching import PROTOCOL as BYTES
 from manager.routes import DISPATCH, ManagerRoutes
 from worker.node import WorkerNode
 
@@ -53,6 +65,7 @@ class Surroundings:
     worker: WorkerNode
     addresses: Callable[[], Awaitable[Mapping[str, Sequence[str]]]]
     """This machine's addresses by interface, the loopback and our bridge left out."""
+    api: LocalApi
     events: EventLog
     clock: Clock
     chance: random.Random
@@ -71,6 +84,7 @@ class Life:
         self._around, self._places = around, places
         self.tls = Tls(places.certificates)
         self._line = Line(self._dial_dispatcher, around.clock, around.chance)
+        self._answering = Answering(self._dial_back, around.api.connect)
         self.renewing = Renewing(
             self.tls,
             self._ask_for_certificate,
@@ -144,11 +158,15 @@ class Life:
     async def _run_worker(self) -> None:
         async with asyncio.TaskGroup() as group:
             self.started.set_result(None)
-            renewing = group.create_task(self.renewing.run())
+            tasks = [
+                group.create_task(self.renewing.run()),
+                group.create_task(self._answering.run()),
+            ]
             try:
                 await self._around.worker.run_agent(self.membership.node_id, self._connect_worker)
             finally:
-                renewing.cancel()
+                for task in tasks:
+                    task.cancel()
 
     async def _run_manager(self, manager: Manager, start: Start) -> None:
         async with asyncio.TaskGroup() as group, self._listener(manager, group):
@@ -167,13 +185,14 @@ class Life:
             group.create_task(manager.run()),
             group.create_task(tell_swarm_events(manager.store, self._around.events)),
             group.create_task(self.renewing.run()),
+            group.create_task(self._answering.run()),
         ]
 
         def local() -> Channel:
             ours, theirs = local_channel()
             group.create_task(_serve(manager, theirs))
             # Should its own list lack this node, then because the swarm is just being made out of a saved one.
-            return Overheard(ours, self._note_managers, lambda _: None, self.renewing.hear)
+            return self._overheard(ours, lambda _: None)
 
         async def connect() -> Channel:
             if self.membership.is_promoted:  # its log knows of no leader yet; the agent goes on
@@ -192,7 +211,7 @@ class Life:
 
     def _listener(self, manager: Manager, group: asyncio.TaskGroup) -> ClusterListener:
         membership = self.membership
-        asked = ManagerRoutes(manager, group.create_task, self._around.clock)
+        asked = ManagerRoutes(manager, group.create_task, self._around.clock, self._answering.serve)
         routes = [
             *CaServer(manager.store, self._around.clock, manager.is_member).routes(),
             *asked.routes(),
@@ -226,7 +245,24 @@ class Life:
     async def _dial_dispatcher(self, address: str, headers: Mapping[str, str]) -> Channel:
         door = Door(address=address, path=DISPATCH, protocol=PROTOCOL, headers=headers)
         stream = await self._dial_manager(door, AGENT_END)
-        return Overheard(agent_end(stream), self._note_managers, self._part, self.renewing.hear)
+        return self._overheard(agent_end(stream), self._part)
+
+    def _overheard(self, channel: Channel, note_unwanted: Callable[[str], None]) -> Channel:
+        hear = self.renewing.hear
+        return Overheard(channel, self._note_managers, note_unwanted, hear, self._answering.hear)
+
+    async def _dial_back(self, call_id: str) -> ByteStream:
+        """Opens the stream that answers a call, by whatever way leads to the manager that leads."""
+
+        async def dial_one(address: str, headers: Mapping[str, str]) -> ByteStream:
+            said = {**headers, CALL: call_id}
+            door = Door(address=address, path=REACHED, protocol=BYTES, headers=said)
+            return ByteStream(await self._dial_manager(door, byte_stream.BOUNDS))
+
+        line = Line(dial_one, self._around.clock, self._around.chance)
+        if self.manager is None or self.membership.is_promoted:
+            return await line.by_trying(self.membership.managers)
+        return await line.by_log(self.manager, _never)
 
     async def _dial_manager(self, door: Door, bounds: StreamBounds) -> FramedStream:
         return await dial(door, self.tls.client(), bounds, self._check_manager)
@@ -278,6 +314,10 @@ class Life:
     def _check_manager(self, peer: PeerIdentity | None) -> None:
         if peer is None or peer.cluster_id != self.membership.cluster_id:
             raise ForbiddenError("who answers there is no manager of this swarm")
+
+
+def _never() -> ByteStream:
+    raise UnavailableError("this manager has come to lead: it needs nobody to reach its own node")
 
 
 def _single(error: Exception) -> Exception:

@@ -11,6 +11,7 @@ from typing import Self
 
 from aiohttp import web
 
+from cli.swarmd.local_api import LocalApi
 from cli.swarmd.options import Options
 from common.errors import SystemFailureError
 from common.keeper import Keeper
@@ -43,8 +44,8 @@ log = logging.getLogger("swarmd.api")
 class Listeners:
     """All addresses at which one application answers. An async context; leaving it ends every connection."""
 
-    def __init__(self, application: web.Application, options: Options) -> None:
-        self._options = options
+    def __init__(self, application: web.Application, options: Options, local: LocalApi) -> None:
+        self._options, self._local = options, local
         self._runner = bounded_runner(
             application,
             keepalive_seconds=KEEPALIVE_SECONDS,
@@ -64,6 +65,7 @@ class Listeners:
         await self._keeper.open()
         try:
             await self._runner.setup()
+            self._local.server = self._runner.server
             for address in self._options.listeners:
                 self._listen(address)
         except BaseException as error:
@@ -84,6 +86,7 @@ class Listeners:
         try:
             await self._keeper.close(error)
         finally:
+            self._local.server = None
             self._unbind()
             await self._runner.cleanup()
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from common.engine_api.errors import status_of
 from common.engine_api.http import json_response
@@ -20,14 +21,17 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger("swarmd.api")
 
 
-def engine_application(routes: Iterable[web.RouteDef], *, server: str) -> web.Application:
+def engine_application(
+    routes: Iterable[web.RouteDef], *, server: str, elsewhere: Middleware | None = None
+) -> web.Application:
     """One application out of the routes of both halves.
 
     Routes are written without a version; each answers with and without ``/vX.YY`` before it. ``server`` is the value
-    of the ``Server`` header. Bodies are streamed: none is in memory unless its handler reads it (``read_json`` is
-    bounded).
+    of the ``Server`` header; ``elsewhere`` hands requests on to other nodes. Bodies are streamed: none is in memory
+    unless its handler reads it (``read_json`` is bounded).
     """
-    application = web.Application(middlewares=[_answer_errors, _check_version])
+    middlewares = [_answer_errors, _check_version, *([elsewhere] if elsewhere else [])]
+    application = web.Application(middlewares=middlewares)
     for route in routes:
         for prefix in ("", r"/v{api_version:\d+\.\d+}"):
             web.RouteDef(route.method, prefix + route.path, route.handler, route.kwargs).register(

@@ -15,8 +15,9 @@ from common.model.node import NodeDescription, Role
 from common.model.secret import Secret
 from common.model.task import Task, TaskStatus
 
-PROTOCOL_VERSION = 2
-"""What this code speaks. 1 (release 0.1.0) knows nothing of ``NodeTold``, secrets and configs, and is sent none."""
+PROTOCOL_VERSION = 3
+"""What this code speaks. 1 (release 0.1.0) knows nothing of ``NodeTold``, secrets and configs, and is sent none; who
+speaks less than 3 does not know ``DialBack``."""
 PAYLOAD_BYTES_PER_MESSAGE_MAX = 2 * 1024 * 1024
 """Bytes of secrets and configs in one ``Assignments``, unless it is a single larger one."""
 TASKS_PER_MESSAGE_MAX = 200
@@ -185,6 +186,13 @@ class LogCancel:
     request_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialBack:
+    """Open a stream of bytes to this manager under that id: somebody wants to speak to your node's API."""
+
+    request_id: str
+
+
 FromAgent = Register | Heartbeat | Report | LogLines | LogEnd
 FromManager = (
     SessionOpened
@@ -196,9 +204,10 @@ FromManager = (
     | LogRequest
     | LogMore
     | LogCancel
+    | DialBack
 )
 Message = FromAgent | FromManager
 
 tagged(Register, Heartbeat, Report, LogLines, LogEnd)
 tagged(SessionOpened, SessionRefused, NodeTold, HeartbeatTaken, Assignments, ReportTaken)
-tagged(LogRequest, LogMore, LogCancel)
+tagged(LogRequest, LogMore, LogCancel, DialBack)

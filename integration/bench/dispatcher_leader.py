@@ -54,6 +54,7 @@ from manager.raft.tls_links import TlsLinks
 from manager.routes import ManagerRoutes
 from manager.store.changes import Change, Create, Update
 from manager.store.store import MAX_CHANGES_PER_ENTRY
+from tests.support.stream_pairs import no_engine
 
 TASKS_PER_SERVICE = 100
 UPDATED_AT_ONCE = 20
@@ -101,7 +102,7 @@ class Leader:
         """Takes part until it has been told everything."""
         own = self._identity
         async with asyncio.TaskGroup() as group:
-            asked = ManagerRoutes(self.manager, group.create_task, self._clock)
+            asked = ManagerRoutes(self.manager, group.create_task, self._clock, no_engine)
             routes = [*asked.routes(), self._links.route()]
             context = server_context(own.root, own.certificate, own.key)
             address = peer(self._number).address

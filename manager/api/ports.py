@@ -8,6 +8,7 @@ from typing import Protocol
 from common.engine_api.facts import EngineFacts
 from common.model.cluster import ClusterSpec, RootCa
 from common.model.node import Availability, ManagerStatus
+from common.protocol.byte_stream import ByteStream
 from common.protocol.messages import LogLine
 from manager.store.store import Store
 
@@ -93,6 +94,18 @@ class LogReader(Protocol):
         ...
 
 
+class Reaching(Protocol):
+    """Reaches the engines of other nodes (``manager.reach.reaching`` is it)."""
+
+    async def open(self, node_id: str) -> ByteStream:
+        """A stream to the API of another node.
+
+        Raises:
+            UnavailableError: it cannot be reached now, and why.
+        """
+        ...
+
+
 class RunningManager(Protocol):
     """The manager of this node (``manager.node`` is it)."""
 
@@ -104,6 +117,11 @@ class RunningManager(Protocol):
     @property
     def logs(self) -> LogReader:
         """Logs of tasks on any node."""
+        ...
+
+    @property
+    def reaching(self) -> Reaching:
+        """The engines of other nodes."""
         ...
 
     def managers(self) -> Mapping[str, ManagerStatus]:

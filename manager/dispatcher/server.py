@@ -56,7 +56,7 @@ WRITE_AGAIN_SECONDS: Final = 1.0
 MESSAGE_UNKNOWN: Final = 'Node moved to "unknown" state due to leadership change in cluster'
 MESSAGE_DOWN: Final = "heartbeat failure"
 MESSAGE_DISCONNECTED: Final = "the node's agent is not connected"
-LEADER_CHANGED: Final = "the manager that leads has changed while logs were read: ask again"
+LEADER_CHANGED: Final = "the manager that leads has changed: ask again"
 _log = logging.getLogger(__name__)
 
 
@@ -377,6 +377,23 @@ class Dispatcher:
 
     # ---------------------------------------------------------------------------------------- logs
 
+    def ask_to_dial_back(self, node_id: str, request_id: str) -> None:
+        """Has a node's agent open a stream of bytes to this manager.
+
+        Raises:
+            NotLeaderError: this manager does not lead: another one has the sessions.
+            UnavailableError: the node's agent is not connected, or of a release that does not know how.
+        """
+        self._session_of(node_id).ask_to_dial_back(request_id)
+
+    def _session_of(self, node_id: str) -> Session:
+        if not self._leads:
+            raise NotLeaderError(LEADER_CHANGED)
+        session = self._sessions.get(node_id)
+        if session is None:
+            raise UnavailableError(f"node {node_id} is not available")
+        return session
+
     async def read_logs(
         self, node_id: str, request: LogRequest
     ) -> AsyncGenerator[tuple[LogLine, ...], None]:
@@ -386,11 +403,7 @@ class Dispatcher:
             NotLeaderError: this manager does not lead (any more): another one has the sessions.
             UnavailableError: the node's agent is not or no longer connected, or could not read a log to its end.
         """
-        if not self._leads:
-            raise NotLeaderError(LEADER_CHANGED)
-        session = self._sessions.get(node_id)
-        if session is None:
-            raise UnavailableError(f"node {node_id} is not available")
+        session = self._session_of(node_id)
         stream = session.open_log(request)
         try:
             while lines := await stream.take():

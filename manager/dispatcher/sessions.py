@@ -12,6 +12,7 @@ from common.protocol.channel import Channel
 from common.protocol.messages import (
     REPORTS_PER_MESSAGE_MAX,
     Assignments,
+    DialBack,
     FromManager,
     Heartbeat,
     HeartbeatTaken,
@@ -58,6 +59,8 @@ PROTOCOL_OF_NODE_TOLD: Final = 2
 """The first version of agents that are told about their nodes."""
 PROTOCOL_OF_PAYLOADS: Final = 2
 """Agents that speak less are given no secrets and configs: tasks that name some are rejected there."""
+PROTOCOL_OF_DIAL_BACK: Final = 3
+"""Agents that speak less cannot be reached."""
 
 
 class ProtocolError(UnavailableError):
@@ -338,6 +341,19 @@ class Session:
             told = self._told.get(one.task_id)
             if task is not None and told is not None and task.status.state is one.status.state:
                 self._told[one.task_id] = Told(told.desired_state, told_of(task).is_finished)
+
+    def ask_to_dial_back(self, request_id: str) -> None:
+        """Has the agent open a stream of bytes.
+
+        Raises:
+            UnavailableError: it is of a release that does not know how.
+        """
+        if self._protocol < PROTOCOL_OF_DIAL_BACK:
+            raise UnavailableError(
+                f"node {self.node_id} runs an older release and cannot be reached from here",
+                hint="upgrade its swarmd",
+            )
+        self._post(DialBack(request_id=request_id))
 
     # -------------------------------------------------------------------------------------- logs
 

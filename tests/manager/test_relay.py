@@ -30,6 +30,7 @@ from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import identity
 from tests.support.raft_status import status_of
+from tests.support.stream_pairs import no_engine
 from tests.support.tls_streams import MANAGER, WORKER, client_of, listening
 
 LEADER = identity("manager2")
@@ -105,7 +106,7 @@ class World:
             return await dial(door, context, bounds, lambda _: None)
 
         manager.dial = dial_manager
-        routes = ManagerRoutes(cast("Any", manager), self._spawn, SystemClock()).routes()
+        routes = ManagerRoutes(cast("Any", manager), self._spawn, SystemClock(), no_engine).routes()
         async with listening(self.directory / name, routes, who) as listener:
             yield listener
 

@@ -22,6 +22,7 @@ from manager.store.store import Store, memory_store
 from tests.support.fake_clock import FakeClock
 from tests.support.pki import identity
 from tests.support.raft_status import status_of
+from tests.support.stream_pairs import no_engine
 
 ME = Peer(member_id="a" * 16, node_id="node-a", address="")
 STATUS = status_of(ME, nodes=frozenset({"node-a"}))
@@ -52,7 +53,7 @@ async def manager() -> FakeManager:
 
 
 def vouch(manager: FakeManager, node: str) -> None:
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock(), no_engine)
     routes.vouch(identity(node), Access.MANAGER)
 
 
@@ -112,7 +113,7 @@ async def test_only_present_managers_speak_for_others(
     manager: FakeManager, node: str, role: Role, *, is_let_on: bool
 ) -> None:
     manager.raft = replace(STATUS, removed_nodes=frozenset({"node-r"}))
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock(), no_engine)
     request = cast("Any", SimpleNamespace(headers={FOR: "node-victim", FROM: "10.0.0.9"}))
     caller = Caller(peer=identity(node, role), address="10.0.0.1")
     if is_let_on:
@@ -130,7 +131,7 @@ async def test_a_removed_manager_does_not_speak_for_others_though_its_member_is_
 ) -> None:
     removed = with_removed_node(Cluster(id="c"), "node-a", 0.0)
     await manager.store.propose([Create(object=removed)])
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock(), no_engine)
     request = cast("Any", SimpleNamespace(headers={FOR: "node-victim"}))
     with pytest.raises(ForbiddenError):
         routes._whose_session(request, Caller(peer=identity("node-a"), address=""))
@@ -161,7 +162,7 @@ class FakeDispatcher:
 async def test_a_session_ends_when_the_certificate_that_it_was_opened_with_has_run_out() -> None:
     clock = FakeClock()
     manager = SimpleNamespace(dispatcher=FakeDispatcher(), dial=None)
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock)
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, clock, no_engine)
     ours, theirs = local_channel()
     caller = Caller(peer=identity("node-w", Role.WORKER), address="", expires_at=clock.now() + 5000)
     async with asyncio.TaskGroup() as group:
@@ -184,7 +185,7 @@ class FailingDispatcher:
 
 async def test_a_mistake_in_one_session_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
     manager = SimpleNamespace(dispatcher=FailingDispatcher(), dial=None)
-    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock())
+    routes = ManagerRoutes(cast("Any", manager), lambda _: None, FakeClock(), no_engine)
     _, theirs = local_channel()
     caller = Caller(peer=identity("node-w", Role.WORKER), address="")
     await routes._serve_agent(theirs, caller, "node-w", "")

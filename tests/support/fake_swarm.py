@@ -19,6 +19,7 @@ from common.model.node import (
     Reachability,
     Role,
 )
+from common.protocol.byte_stream import ByteStream
 from common.protocol.messages import LogLine
 from manager.api.ports import InitRequest, JoinRequest, LocalState, LogSelection, SavedState
 from manager.raft.log import Applied
@@ -95,12 +96,25 @@ class FakeLog(MemoryLog):
             raise NoLeaderError
 
 
+class FakeReaching:
+    """Opens the stream that it was given for a node."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, ByteStream] = {}
+
+    async def open(self, node_id: str) -> ByteStream:
+        if node_id not in self.streams:
+            raise UnavailableError(f"node {node_id} is not available")
+        return self.streams.pop(node_id)
+
+
 class FakeManager:
     """A store and logs."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.logs = FakeLogs()
+        self.reaching = FakeReaching()
         self.standing = {NODE_ID: standing("192.0.2.1", leader=True)}
 
     def managers(self) -> Mapping[str, ManagerStatus]:

@@ -19,6 +19,7 @@ from common.protocol.channel import Channel, ChannelClosedError
 from common.protocol.messages import (
     PROTOCOL_VERSION,
     Assignments,
+    DialBack,
     FromAgent,
     Heartbeat,
     HeartbeatTaken,
@@ -209,7 +210,7 @@ class _Session:
                 self._keeper.inbox = receive(self._keeper.inbox, message)
                 if self._keeper.inbox.unfinished is None:
                     self._user.assign(self._keeper.inbox)
-            case NodeTold():
+            case NodeTold() | DialBack():
                 pass  # not the agent's: whoever has made the channel has heard it
             case ReportTaken(number=number):
                 self._needs.reporter.take(number)

@@ -11,6 +11,7 @@ from common.errors import NoLeaderError, UnavailableError
 from common.model.node import Role
 from common.protocol.channel import Channel, ChannelClosedError, LocalChannel, local_channel
 from common.protocol.messages import (
+    DialBack,
     HeartbeatTaken,
     Message,
     NodeTold,
@@ -173,7 +174,8 @@ async def test_what_is_said_of_the_swarm_is_overheard() -> None:
     managers: list[tuple[str, ...]] = []
     unwanted: list[str] = []
     told: list[NodeTold] = []
-    overheard = Overheard(ours, managers.append, unwanted.append, told.append)
+    called: list[DialBack] = []
+    overheard = Overheard(ours, managers.append, unwanted.append, told.append, called.append)
     messages: list[Message] = [OPENED, TOLD, TAKEN, UNTOLD, NOT_NOW, NEVER]
     for message in messages:
         await theirs.send(message)

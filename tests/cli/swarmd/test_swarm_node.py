@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from cli.swarmd.life import Surroundings
+from cli.swarmd.local_api import LocalApi
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
 from cli.swarmd.swarm_node import SwarmNode
@@ -58,6 +59,7 @@ def node_in(
         Surroundings(
             data_root=data_root,
             worker=cast("Any", worker or FakeWorker()),
+            api=LocalApi(),
             addresses=addresses,
             events=EventLog(clock),
             clock=clock,

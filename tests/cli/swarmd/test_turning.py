@@ -15,6 +15,7 @@ from cli.swarmd import joining
 from cli.swarmd.asking import RefusedError
 from cli.swarmd.life import Start, Surroundings
 from cli.swarmd.living import PROMOTE_AGAIN_SECONDS, Living, Running
+from cli.swarmd.local_api import LocalApi
 from cli.swarmd.membership import Membership
 from cli.swarmd.turning import promoted, tend
 from common.bell import Bell
@@ -74,6 +75,7 @@ class FakeLiving(Living):
         around = Surroundings(
             data_root=data_root,
             worker=cast("Any", None),
+            api=LocalApi(),
             addresses=_no_addresses,
             events=EventLog(self.clock),
             clock=self.clock,

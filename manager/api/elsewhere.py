@@ -1,0 +1,112 @@
+"""Requests to the engine of another node: a header names the node, and any manager hands the request on to it.
+
+```
+ client ── X-Swarmd-Node: worker-3 ──▶ any manager ── raw HTTP in a stream of bytes ──▶ the node's own API
+        ◀──────────────────────── its answer, byte for byte ────────────────────────
+```
+
+What is about the cluster is the same everywhere and is answered here, whatever the header says. Docker's client sends
+the header with every request when its ``config.json`` has it among ``HttpHeaders``.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from common.engine_api.raw import RawConnection
+from common.errors import UnavailableError
+from common.model.node import NodeState
+from common.protocol.byte_stream import ByteStream
+from manager.api.access import manager_of
+from manager.api.ports import SwarmNode
+
+NODE: Final = "X-Swarmd-Node"
+SELF: Final = "self"
+_OF_A_NODE: Final = re.compile(
+    r"(/v\d+\.\d+)?/(containers|exec|images|volumes|networks|events|info|version|commit|build|system|_ping)(/|$)"
+)
+_PER_CONNECTION: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "expect", NODE.lower()}
+)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def elsewhere(node: SwarmNode) -> Middleware:
+    """The middleware that hands requests on."""
+
+    @web.middleware
+    async def hand_on(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        wanted = request.headers.get(NODE, "")
+        if wanted in ("", SELF) or not _OF_A_NODE.match(request.path):
+            return await handler(request)
+        if wanted == node.node_id:
+            return await handler(request)
+        manager = manager_of(node)
+        found = manager.store.state.find_node(wanted)
+        if found.id == node.node_id:
+            return await handler(request)
+        if found.status.state in (NodeState.DOWN, NodeState.DISCONNECTED):
+            raise UnavailableError(f"node {wanted} is {found.status.state.value}")
+        return await _hand_on(request, await manager.reaching.open(found.id))
+
+    return hand_on
+
+
+async def _hand_on(request: web.Request, stream: ByteStream) -> web.StreamResponse:
+    try:
+        await stream.write(request_head(request))
+        await _send_body(request, stream)
+        return await _relay(RawConnection(request), stream)
+    finally:
+        stream.close()
+
+
+def request_head(request: web.Request) -> bytes:
+    """The request as the other node gets it: for one connection, with a body that is framed anew."""
+    lines = [f"{request.method} {request.raw_path} HTTP/1.1"]
+    lines += [
+        f"{name}: {value}"
+        for name, value in request.headers.items()
+        if name.lower() not in _PER_CONNECTION
+    ]
+    lines.append("Connection: Upgrade" if "Upgrade" in request.headers else "Connection: close")
+    if request.can_read_body and request.content_length is None:
+        lines.append("Transfer-Encoding: chunked")
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+
+
+async def _send_body(request: web.Request, stream: ByteStream) -> None:
+    if not request.can_read_body:
+        return
+    is_chunked = request.content_length is None
+    async for piece in request.content.iter_any():
+        await stream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+    if is_chunked:
+        await stream.write(b"0\r\n\r\n")
+
+
+async def _relay(client: RawConnection, stream: ByteStream) -> web.StreamResponse:
+    """Passes on what the node answers, and what the client says further, until both have said their last."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            saying = group.create_task(_say(client, stream))
+            await _hear(stream, client)
+            saying.cancel()
+    except* (UnavailableError, ConnectionError):
+        pass  # one side is gone: so is the other
+    return await client.end()
+
+
+async def _say(client: RawConnection, stream: ByteStream) -> None:
+    while piece := await client.read():
+        await stream.write(piece)
+    await stream.end()
+
+
+async def _hear(stream: ByteStream, client: RawConnection) -> None:
+    while piece := await stream.read():
+        await client.write(piece)

@@ -1,0 +1,1 @@
+"""Reaches the engine of any node from any manager."""
