@@ -214,6 +214,11 @@ class Container:
     """The check that applies, inherited from the image where the spec is silent; None when there is none."""
     restart_count: int = 0
     is_stopped_by_user: bool = False
-    """Somebody asked for its end: "unless-stopped" and "always" leave it alone until it is started again."""
+    """Somebody asked for its end: its restart policy leaves it alone until it is started again. With "always" swarmd
+    does that when it starts itself, as Docker does."""
     restart_at: Timestamp = 0.0
     """When it starts again, while it is RESTARTING."""
+    restart_delay_seconds: float = 0.0
+    """How long it has waited before its latest start of itself; the next wait is twice as long."""
+    ports: tuple[PortBinding, ...] = ()
+    """What is published of it while it runs, each with its port of the host."""

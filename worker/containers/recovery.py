@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from worker.containers.record import Container, ContainerState
+from worker.containers.restart_policy import starts_with_the_daemon
 from worker.network.attachment import Attachment
 from worker.runtime.bundle import Exit
 
@@ -23,20 +24,33 @@ class AskForEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoOn:
+    """It does not run, and starts again."""
+
+    container: Container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
     """It is as its record says."""
 
 
-def recovery_of(container: Container, *, is_running: bool) -> Adopt | AskForEnd | Leave:
+def recovery_of(
+    container: Container, *, is_running: bool, now: float
+) -> Adopt | AskForEnd | GoOn | Leave:
     """Compares a record with whether the container's first process lives.
 
     A start is recorded before it is tried: ``created`` with a start time is one whose outcome was not recorded.
     """
     if is_running:
-        return Adopt(container=replace(container, state=ContainerState.RUNNING))
+        is_frozen = container.state is ContainerState.PAUSED
+        state = ContainerState.PAUSED if is_frozen else ContainerState.RUNNING
+        return Adopt(container=replace(container, state=state))
     was_started = container.state is ContainerState.CREATED and container.started_at > 0
-    if container.state is ContainerState.RUNNING or was_started:
+    if was_started or container.state in (ContainerState.RUNNING, ContainerState.PAUSED):
         return AskForEnd()
+    if container.state is ContainerState.EXITED and starts_with_the_daemon(container):
+        return GoOn(container=replace(container, state=ContainerState.RESTARTING, restart_at=now))
     return Leave()
 
 
@@ -58,8 +72,11 @@ def after_absence(container: Container, ended: Exit | None, *, now: float) -> Co
     if ended is not None:
         return after_exit(container, ended)
     if container.state is ContainerState.CREATED:
-        return replace(
+        never = replace(
             container, started_at=0.0, attachment=Attachment(network=container.config.network)
         )
+        if container.restart_count == 0:
+            return never
+        return replace(never, state=ContainerState.RESTARTING, restart_at=now)  # it goes on trying
     lost = Exit(id=container.id, code=UNKNOWN_EXIT_CODE, oom_killed=False, at=now)
     return replace(after_exit(container, lost), error="it ended while nobody was watching")

@@ -5,6 +5,7 @@ import signal
 from common.errors import InvalidInputError
 
 DEFAULT_STOP_SIGNAL = "SIGTERM"
+SIGKILL = signal.SIGKILL.value
 _NUMBER_MAX = 64
 _NAMES = {item.name: item.value for item in signal.Signals}
 

@@ -1,8 +1,10 @@
 """Makes and unmakes what a container consists of. Every step may be done again after a crash."""
 
 import asyncio
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import InvalidInputError
@@ -10,7 +12,8 @@ from common.model.container_spec import Mount, MountType
 from worker.containers.bundle_of import Places, bundle_of
 from worker.containers.etc_files import hosts_text, resolv_conf_text
 from worker.containers.files import ContainerFile
-from worker.containers.ports import Images, Networks, Runtime, Volumes
+from worker.containers.nothing_further import NothingFurther
+from worker.containers.ports import AttachingRuntime, Images, Networks, Runtime, Volumes
 from worker.containers.record import Container, MountPoint
 from worker.containers.records import Records, disk_errors
 from worker.containers.settle import hostname_of, mounts_of
@@ -18,6 +21,7 @@ from worker.images.resolved import ResolvedImage
 from worker.kernel.trees import remove_tree
 from worker.network.attachment import Sandbox
 
+_BLOCK_BYTES = 512
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 
 
@@ -29,6 +33,8 @@ class Machinery:
     images: Images
     networks: Networks
     volumes: Volumes
+    further: AttachingRuntime = field(default_factory=NothingFurther)
+    """The runtime once more: what it does beyond a task's life."""
 
 
 class Workshop:
@@ -123,6 +129,11 @@ class Workshop:
         await self._machinery.volumes.release(container_id)
         self._machinery.images.release(container_id)
 
+    async def size(self, container_id: str) -> int:
+        """Bytes that a container has written below its root."""
+        with disk_errors():
+            return await asyncio.to_thread(_size_of, f"{self.places(container_id).directory}/upper")
+
     def hold(self, container: Container) -> None:
         """Says again, after a restart, what a container holds."""
         self._machinery.images.hold(container.image_id, container.id)
@@ -134,6 +145,15 @@ class Workshop:
         """Takes away what no container has any more: what a crash has left behind."""
         await self._machinery.networks.reconcile(running)
         await self._machinery.volumes.sweep()
+
+
+def _size_of(root: str) -> int:
+    total = 0
+    for directory, _, names in os.walk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(f"{directory}/{name}").st_blocks * _BLOCK_BYTES
+    return total
 
 
 def _remove_run_files(places: Places) -> None:

@@ -1,0 +1,169 @@
+"""All containers of this process: by id and by name, each change on disk before anyone sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from common.clock import Clock
+from common.errors import InvalidInputError, NotFoundError, SystemFailureError
+from common.events import EventLog
+from worker.containers.feed import Feed
+from worker.containers.record import Container, ContainerState
+from worker.containers.records import Records
+from worker.containers.waiting import Waits
+
+HAS_PROCESS = (ContainerState.RUNNING, ContainerState.PAUSED)
+"""States in which the first process lives."""
+IS_ACTIVE = (*HAS_PROCESS, ContainerState.RESTARTING)
+"""States that Docker calls running: it runs, or will again of itself."""
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A container in this process: its value, and who looks after it."""
+
+    container: Container
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever changes what it does: starts, pauses or removes it."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Of the run under way, or of the last one."""
+    watcher: asyncio.Task[None] | None = None
+    health: asyncio.Task[None] | None = None
+    restart: asyncio.Task[None] | None = None
+    """Waits for the moment of the next start, while it is RESTARTING."""
+    restarts_by_hand: int = 0
+    """How many are stopping it only to start it again: nothing else follows from that end."""
+    waits: Waits = field(default_factory=Waits)
+
+    @property
+    def has_process(self) -> bool:
+        """Whether its first process lives."""
+        return self.container.state in HAS_PROCESS
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs, or will again of itself."""
+        return self.container.state in IS_ACTIVE
+
+
+class Register:
+    """Who there is. Only its methods change a container's value."""
+
+    def __init__(self, records: Records, clock: Clock, events: EventLog) -> None:
+        self.clock = clock
+        self._records, self._events = records, events
+        self._live: dict[str, Live] = {}
+        self._names: dict[str, str] = {}
+        self._feed = Feed()
+
+    # -------------------------------------------------------------------------------- looking
+
+    def get(self, container_id: str) -> Live | None:
+        """By its full id."""
+        return self._live.get(container_id)
+
+    def named(self, name: str) -> Live | None:
+        """By its name."""
+        return self._live.get(self._names.get(name, ""))
+
+    def known(self, container_id: str) -> Live:
+        """By its full id.
+
+        Raises:
+            NotFoundError: "No such container: x".
+        """
+        live = self._live.get(container_id)
+        if live is None:
+            raise NotFoundError(f"No such container: {container_id}")
+        return live
+
+    def find(self, reference: str) -> Live:
+        """By full id, then name, then unique beginning of an id.
+
+        Raises:
+            NotFoundError: "No such container: x".
+            InvalidInputError: the beginning of several ids.
+        """
+        exact = self.get(reference) or self.named(reference.removeprefix("/"))
+        if exact is not None:
+            return exact
+        matching = [key for key in self._live if reference and key.startswith(reference)]
+        if len(matching) > 1:
+            raise InvalidInputError(f"multiple IDs found with provided prefix: {reference}")
+        if not matching:
+            raise NotFoundError(f"No such container: {reference}")
+        return self._live[matching[0]]
+
+    def all(self) -> Sequence[Live]:
+        """All of them, the newest first."""
+        return sorted(
+            self._live.values(), key=lambda live: (-live.container.created_at, live.container.id)
+        )
+
+    def is_here(self, live: Live) -> bool:
+        """Whether it has not been removed meanwhile."""
+        return self._live.get(live.container.id) is live
+
+    def changed(self) -> AsyncIterator[Container]:
+        """Each container whenever it changes; slow readers get only the latest of each."""
+        return self._feed.subscribe()
+
+    # ------------------------------------------------------------------------------- changing
+
+    def add(self, container: Container) -> Live:
+        """One that is on disk already."""
+        live = Live(container)
+        self._names[container.config.name] = container.id
+        self._live[container.id] = live
+        self._feed.tell(container)
+        return live
+
+    def drop(self, live: Live) -> None:
+        """It is gone from the disk too."""
+        del self._live[live.container.id]
+        del self._names[live.container.config.name]
+        live.waits.gone(live.container)
+
+    def update(self, live: Live, container: Container) -> None:
+        """A new value: on disk first, then for everyone.
+
+        Raises:
+            SystemFailureError: the disk said no; the old value stands.
+        """
+        self._records.write(container)
+        live.container = container
+        self._feed.tell(container)
+
+    def rename(self, live: Live, name: str) -> None:
+        """Another name, which must be free.
+
+        Raises:
+            SystemFailureError: the disk said no; the old name stands.
+        """
+        before = live.container
+        self.update(live, replace(before, config=replace(before.config, name=name)))
+        del self._names[before.config.name]
+        self._names[name] = before.id
+
+    def die(self, live: Live, error: str) -> None:
+        """What could not be removed in full is dead, on disk too if the disk lets us."""
+        dead = replace(live.container, state=ContainerState.DEAD, error=error)
+        try:
+            self.update(live, dead)
+        except SystemFailureError:
+            live.container = dead
+            self._feed.tell(dead)
+
+    # -------------------------------------------------------------------------------- telling
+
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
+        """Says in the event log what happened to it."""
+        config = container.config
+        known = {"image": config.spec.image, "name": config.name}
+        self._events.tell(
+            "container", action, container.id, {**config.labels, **known, **attributes}
+        )
+
+    def tell_of_all(self, action: str, **attributes: str) -> None:
+        """Says in the event log what happened to containers as a whole."""
+        self._events.tell("container", action, "", attributes)
