@@ -120,6 +120,7 @@ class FakeNetworks:
 @dataclass
 class FakeVolumes:
     held: set[tuple[str, str]] = field(default_factory=set)
+    running: set[tuple[str, str]] = field(default_factory=set)
     refusal: Exception | None = None
 
     async def acquire(
@@ -134,8 +135,16 @@ class FakeVolumes:
     def hold(self, name: str, container_id: str) -> None:
         self.held.add((name, container_id))
 
-    async def release(self, container_id: str) -> None:
+    async def begin(
+        self, name: str, container_id: str, *, destination: str, read_only: bool
+    ) -> None:
+        self.running.add((name, container_id))
+
+    async def end(self, container_id: str) -> None:
+        self.running = {item for item in self.running if item[1] != container_id}
+
+    async def release(self, container_id: str, *, keep_anonymous: bool = False) -> None:
         self.held = {item for item in self.held if item[1] != container_id}
 
-    async def sweep(self) -> None:
+    async def sweep(self, running: Collection[str] = ()) -> None:
         return

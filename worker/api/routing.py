@@ -40,5 +40,8 @@ def routes(
         web.get("/networks/{id}", networks.inspect, allow_head=False),
         # volumes
         web.get("/volumes", volume.list, allow_head=False),
+        web.post("/volumes/create", volume.create),
+        web.post("/volumes/prune", volume.prune),
         web.get("/volumes/{name}", volume.inspect, allow_head=False),
+        web.delete("/volumes/{name}", volume.remove),
     ]

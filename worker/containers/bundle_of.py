@@ -116,6 +116,7 @@ def _file(file: ContainerFile) -> BundleMount:
 def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
     bind = asked.bind_options if asked and asked.type is MountType.BIND else None
     tmpfs = asked.tmpfs_options if asked else None
+    volume = asked.volume_options if asked and asked.type is MountType.VOLUME else None
     return BundleMount(
         target=point.destination,
         source=point.source,
@@ -124,6 +125,7 @@ def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
         tmpfs_mode=(tmpfs.mode if tmpfs else 0) or 0o1777,
         propagation=(bind.propagation if bind else "") or "rprivate",
         recursive=not (bind and bind.non_recursive),
+        subpath=volume.subpath if volume else "",
     )
 
 

@@ -228,10 +228,25 @@ class Volumes(Protocol):
         """Says again, after a restart, what ``acquire`` began."""
         ...
 
-    async def release(self, container_id: str) -> None:
-        """The container is gone: its anonymous volumes are removed, named ones stay."""
+    async def begin(
+        self, name: str, container_id: str, *, destination: str, read_only: bool
+    ) -> None:
+        """A container is about to run with it: what the volume's options mount is there from now on.
+
+        Raises:
+            NotFoundError: somebody has removed it.
+            SystemFailureError: it cannot be mounted.
+        """
         ...
 
-    async def sweep(self) -> None:
-        """Removes anonymous volumes that no container holds: what a crash has left behind."""
+    async def end(self, container_id: str) -> None:
+        """It runs no more; may be said again."""
+        ...
+
+    async def release(self, container_id: str, *, keep_anonymous: bool = False) -> None:
+        """The container is gone: its anonymous volumes are removed, or kept on request; named ones stay."""
+        ...
+
+    async def sweep(self, running: Collection[str] = ()) -> None:
+        """Takes away what a crash has left: anonymous volumes that no container holds, mounts that none runs with."""
         ...

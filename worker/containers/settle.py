@@ -17,6 +17,7 @@ from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
 from worker.images.resolved import ResolvedImage
 from worker.runtime.bundle import LogOptions
 from worker.runtime.capabilities import UnknownCapabilityError, container_capabilities
+from worker.volumes.names import subpath_fault
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT_ID_LENGTH = 12
@@ -216,11 +217,9 @@ def _check_mount(mount: Mount) -> None:
     kind = _KINDS.get(mount.type)
     if kind is None:
         raise NotImplementedHereError(f"mounts of type {mount.type.value} are not available")
-    fault = _target_fault(mount.target) or _source_fault(mount)
+    fault = _target_fault(mount.target) or _source_fault(mount) or _subpath_fault(mount)
     if fault:
         raise InvalidInputError(f'invalid mount config for type "{kind}": {fault}')
-    if mount.volume_options and mount.volume_options.subpath:
-        raise NotImplementedHereError("the subpath of a volume is not available yet")
 
 
 def _target_fault(target: str) -> str:
@@ -231,6 +230,11 @@ def _target_fault(target: str) -> str:
     if not target.strip("/"):
         return "invalid specification: destination can't be '/'"
     return ""
+
+
+def _subpath_fault(mount: Mount) -> str:
+    options = mount.volume_options
+    return subpath_fault(options.subpath) if options and options.subpath else ""
 
 
 def _source_fault(mount: Mount) -> str:

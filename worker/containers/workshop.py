@@ -113,6 +113,14 @@ class Workshop:
         with disk_errors():
             _write_etc(container, sandbox, places)
         self.records.write(container)
+        for point in container.mounts:
+            if point.name:
+                await self._machinery.volumes.begin(
+                    point.name,
+                    container.id,
+                    destination=point.destination,
+                    read_only=point.read_only,
+                )
         bundle = bundle_of(container, image, sandbox, places, files)
         return await self._machinery.runtime.start(bundle)
 
@@ -120,13 +128,14 @@ class Workshop:
         """Gives back what only a running container needs."""
         await self._machinery.networks.detach(container_id)
         await self._machinery.runtime.cleanup(container_id)
+        await self._machinery.volumes.end(container_id)
         _remove_run_files(self.places(container_id))
 
-    async def unmake(self, container_id: str) -> None:
-        """Takes away what outlives a run, but named volumes."""
+    async def unmake(self, container_id: str, *, keep_anonymous: bool = False) -> None:
+        """Takes away what outlives a run, but named volumes; those without a name on request only."""
         with disk_errors():
             await asyncio.to_thread(self.records.remove, container_id)
-        await self._machinery.volumes.release(container_id)
+        await self._machinery.volumes.release(container_id, keep_anonymous=keep_anonymous)
         self._machinery.images.release(container_id)
 
     async def size(self, container_id: str) -> int:
@@ -144,7 +153,7 @@ class Workshop:
     async def tidy(self, running: list[str]) -> None:
         """Takes away what no container has any more: what a crash has left behind."""
         await self._machinery.networks.reconcile(running)
-        await self._machinery.volumes.sweep()
+        await self._machinery.volumes.sweep(running)
 
 
 def _size_of(root: str) -> int:

@@ -6,6 +6,10 @@ import os
 _OPENAT2 = 437  # the same number on every architecture
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
+NO_MOUNTS = 0x01
+"""No other file system is entered on the way (RESOLVE_NO_XDEV)."""
+NO_LINKS = 0x04
+"""No symbolic link is followed (RESOLVE_NO_SYMLINKS)."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -19,13 +23,15 @@ class _OpenHow(ctypes.Structure):
     )
 
 
-def open_in_root(root: int, path: bytes, flags: int, mode: int = 0) -> int:
+def open_in_root(root: int, path: bytes, flags: int, *, refuse: int = 0) -> int:
     """Opens ``path`` as if the directory ``root`` were ``/``: neither ``..`` nor a symbolic link leads out of it.
+
+    ``refuse`` is ``NO_MOUNTS``, ``NO_LINKS`` or both.
 
     Raises:
         OSError: as openat2(2) says.
     """
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS | refuse)
     opened: int = _libc.syscall(
         ctypes.c_long(_OPENAT2),
         ctypes.c_int(root),

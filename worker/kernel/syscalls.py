@@ -67,6 +67,7 @@ _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 SIGNALS_MAX = 64
@@ -268,6 +269,13 @@ def open_tree(path: str, *, recursive: bool) -> int:
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     result = _LIBC.syscall(_SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags))
     return _check(result, f"open_tree {path}")
+
+
+def open_tree_of(fd: int, *, recursive: bool) -> int:
+    """The same of what a descriptor stands for."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    flags |= _AT_EMPTY_PATH
+    return _check(_LIBC.syscall(_SYS_OPEN_TREE, fd, b"", ctypes.c_uint(flags)), "open_tree")
 
 
 def move_mount(tree_fd: int, target_fd: int) -> None:

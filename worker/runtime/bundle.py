@@ -48,6 +48,8 @@ class BundleMount:
     recursive: bool = True
     content: FileContent | None = None
     """A file of a tmpfs of the container's own, instead of a source."""
+    subpath: str = ""
+    """A file or directory below the source that is bound instead of it; no link on the way leads out of the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

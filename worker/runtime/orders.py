@@ -87,6 +87,7 @@ class MountOrder(TypedDict):
     propagation: str
     recursive: bool
     file: FileOrder | None
+    subpath: str
 
 
 class StartOrder(TypedDict):
@@ -242,6 +243,7 @@ def _mount_order(mount: BundleMount) -> MountOrder:
         propagation=mount.propagation,
         recursive=mount.recursive,
         file=_file_order(mount.content),
+        subpath=mount.subpath,
     )
 
 

@@ -23,6 +23,7 @@ from worker.kernel.syscalls import (
     MS_REC,
     MS_SHARED,
     MS_SLAVE,
+    RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
 )
@@ -197,7 +198,7 @@ def detached(mount: "MountOrder") -> int:
         return -1
     recursive = mount["recursive"]
     try:
-        tree = syscalls.open_tree(mount["source"], recursive=recursive)
+        tree = _open_source(mount["source"], mount["subpath"], recursive=recursive)
     except FileNotFoundError as error:
         message = f"invalid mount config: bind source path does not exist: {mount['source']}"
         raise Refusal(INVALID, message) from error
@@ -209,6 +210,28 @@ def detached(mount: "MountOrder") -> int:
     if mount["read_only"]:
         syscalls.set_mount(tree, attributes=MOUNT_ATTR_RDONLY, recursive=recursive)
     return tree
+
+
+def _open_source(source: str, subpath: str, *, recursive: bool) -> int:
+    """A source, or what lies below it. Other containers may change links there at any time: none is let out of it."""
+    if not subpath:
+        return syscalls.open_tree(source, recursive=recursive)
+    base = _open_directory(source)
+    try:
+        fd = syscalls.openat2(base, subpath, _O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        why = (
+            "it leads out of the volume"
+            if error.errno == errno.EXDEV
+            else os.strerror(error.errno or 0)
+        )
+        raise Refusal(INVALID, f"cannot access path {source}/{subpath}: {why}") from error
+    finally:
+        os.close(base)
+    try:
+        return syscalls.open_tree_of(fd, recursive=recursive)
+    finally:
+        os.close(fd)
 
 
 def _attach(mount: "MountOrder", tree_fd: int) -> None:

@@ -1,9 +1,8 @@
-"""Names and options of volumes: what may be."""
+"""Names of volumes and of directories in them: what may be."""
 
 import re
 
-from common.errors import InvalidInputError, NotImplementedHereError
-from common.model.container_spec import Mount
+from common.errors import InvalidInputError
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 NAME_LENGTH_MAX = 255
@@ -26,19 +25,8 @@ def check_name(name: str) -> None:
         )
 
 
-def check_options(mount: Mount) -> None:
-    """Refuses drivers and options that there are not.
-
-    Raises:
-        NotImplementedHereError: a driver besides "local", or options for it.
-    """
-    options = mount.volume_options
-    driver = options.driver_config if options else None
-    if driver is None:
-        return
-    if driver.name not in ("", "local"):
-        raise NotImplementedHereError(
-            f'error looking up volume plugin {driver.name}: plugin "{driver.name}" not found'
-        )
-    if driver.options:
-        raise NotImplementedHereError("options of the local volume driver are not available yet")
+def subpath_fault(subpath: str) -> str:
+    """What is wrong with the directory of a volume that a container wants, "" when nothing is."""
+    if subpath.startswith("/") or ".." in subpath.split("/") or "\0" in subpath:
+        return "subpath must be a relative path within the volume"
+    return ""
