@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.errors import ConflictError, NotImplementedHereError, SwarmdError
+from common.errors import ConflictError, SwarmdError
 from common.keeper import Keeper
 from worker.containers.ending import Ending
 from worker.containers.record import Container, ContainerState
@@ -44,8 +44,6 @@ class Removing:
                 return
             if live.is_active and not force:
                 raise _still_active(live.container)
-            if not volumes and _has_anonymous(live.container):
-                raise NotImplementedHereError("anonymous volumes cannot be kept yet", hint="rm -v")
             if live.restart is not None:
                 live.restart.cancel()
             if live.has_process:
@@ -54,7 +52,7 @@ class Removing:
                 await asyncio.wait([live.watcher])
             try:
                 await self._workshop.put_down(live.container.id)
-                await self._workshop.unmake(live.container.id)
+                await self._workshop.unmake(live.container.id, keep_anonymous=not volumes)
             except SwarmdError as error:
                 self._register.die(live, error.message)
                 raise
@@ -114,8 +112,3 @@ def _still_active(container: Container) -> ConflictError:
     return ConflictError(
         f'cannot remove container "/{container.config.name}": container is {state}'
     )
-
-
-def _has_anonymous(container: Container) -> bool:
-    named = {mount.target for mount in container.config.spec.mounts if mount.source}
-    return any(point.name and point.destination not in named for point in container.mounts)
