@@ -12,6 +12,7 @@ from cli.swarmd.addresses import with_port
 from cli.swarmd.agent_line import Line, Overheard
 from cli.swarmd.answering import Answering
 from cli.swarmd.autolock import keep_locked
+from cli.swarmd.dialling import Dialler
 from cli.swarmd.local_api import LocalApi
 from cli.swarmd.membership import Membership
 from cli.swarmd.places import Places
@@ -20,7 +21,6 @@ from cli.swarmd.signing import signed_by_itself, signed_by_managers
 from common.bell import Bell
 from common.clock import Clock
 from common.errors import (
-    ForbiddenError,
     NotLeaderError,
     SwarmdError,
     SystemFailureError,
@@ -30,12 +30,8 @@ from common.events import EventLog
 from common.model.node import Role
 from common.pki.identity import PeerIdentity
 from common.pki.tls import Tls
-from common.protocol import byte_stream
 from common.protocol.byte_stream import ByteStream
 from common.protocol.channel import Channel, local_channel
-from common.protocol.stream import FramedStream, StreamBounds
-from common.protocol.tls_channel import AGENT_END, PROTOCOL, agent_end
-from common.protocol.upgrade import Door, dial
 from manager.api import tell_swarm_events
 from manager.ca.renewals import Renewals
 from manager.ca.server import CaServer
@@ -45,9 +41,7 @@ from manager.raft.peers import Peer, RaftStatus
 from manager.raft.replicated_log import ReplicatedLog
 from manager.raft.storage import Storage
 from manager.raft.tls_links import TlsLinks
-from manager.reach.reaching import CALL, REACHED
-from manager.reach.reaching import PROTOCOL as BYTES
-from manager.routes import DISPATCH, ManagerRoutes
+from manager.routes import ManagerRoutes
 from worker.node import WorkerNode
 
 Start = Callable[[ReplicatedLog], Awaitable[None]]
@@ -83,6 +77,7 @@ class Life:
         self.membership = membership
         self._around, self._places = around, places
         self.tls = Tls(places.certificates)
+        self._dialler = Dialler(self.tls, membership.cluster_id)
         self._line = Line(self._dial_dispatcher, around.clock, around.chance)
         self._answering = Answering(self._dial_back, around.api.connect)
         self.renewing = Renewing(
@@ -111,7 +106,7 @@ class Life:
                 Storage.at(places.log, places.vault.keys),
                 me,
                 partial(self._new_links, me),
-                self._dial_manager,
+                self._dialler.stream,
                 around.clock,
                 around.chance,
             )
@@ -243,9 +238,7 @@ class Life:
         return self._channel
 
     async def _dial_dispatcher(self, address: str, headers: Mapping[str, str]) -> Channel:
-        door = Door(address=address, path=DISPATCH, protocol=PROTOCOL, headers=headers)
-        stream = await self._dial_manager(door, AGENT_END)
-        return self._overheard(agent_end(stream), self._part)
+        return self._overheard(await self._dialler.dispatcher(address, headers), self._part)
 
     def _overheard(self, channel: Channel, note_unwanted: Callable[[str], None]) -> Channel:
         hear = self.renewing.hear
@@ -253,19 +246,11 @@ class Life:
 
     async def _dial_back(self, call_id: str) -> ByteStream:
         """Opens the stream that answers a call, by whatever way leads to the manager that leads."""
-
-        async def dial_one(address: str, headers: Mapping[str, str]) -> ByteStream:
-            said = {**headers, CALL: call_id}
-            door = Door(address=address, path=REACHED, protocol=BYTES, headers=said)
-            return ByteStream(await self._dial_manager(door, byte_stream.BOUNDS))
-
-        line = Line(dial_one, self._around.clock, self._around.chance)
+        dial = partial(self._dialler.answer, call_id)
+        line = Line(dial, self._around.clock, self._around.chance)
         if self.manager is None or self.membership.is_promoted:
             return await line.by_trying(self.membership.managers)
         return await line.by_log(self.manager, _never)
-
-    async def _dial_manager(self, door: Door, bounds: StreamBounds) -> FramedStream:
-        return await dial(door, self.tls.client(), bounds, self._check_manager)
 
     def _note_managers(self, managers: tuple[str, ...]) -> None:
         """Remembers where the managers are, for when the one that leads is gone."""
@@ -310,10 +295,6 @@ class Life:
             self._channel.close()
         if self.manager is not None:
             self._links.dial_anew()
-
-    def _check_manager(self, peer: PeerIdentity | None) -> None:
-        if peer is None or peer.cluster_id != self.membership.cluster_id:
-            raise ForbiddenError("who answers there is no manager of this swarm")
 
 
 def _never() -> ByteStream:
