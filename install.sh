@@ -9,7 +9,7 @@ purge=no
 force=no
 kept_releases=2
 answer_seconds=60
-packages="python3-venv iproute2 nftables libnftables1"
+packages="python3-venv iproute2 nftables libnftables1 libseccomp2"
 
 usage() {
     cat <<END_USAGE

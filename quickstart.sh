@@ -10,7 +10,7 @@ run=/run/swarmd
 port=8080
 replicas=3
 wait_seconds=60
-packages="python3-venv iproute2 nftables libnftables1 busybox-static"
+packages="python3-venv iproute2 nftables libnftables1 libseccomp2 busybox-static"
 
 usage() {
     cat <<END

@@ -5,7 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
 venv=$here/.venv
-base_packages="python3-venv iproute2 nftables libnftables1 busybox-static"
+base_packages="python3-venv iproute2 nftables libnftables1 libseccomp2 busybox-static"
 integration_packages="$base_packages curl procps systemd"
 bench_packages="$integration_packages crun runc wrk"
 

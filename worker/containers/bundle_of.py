@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from common.model.container_spec import Mount, MountType
 from common.model.resources import ResourceRequirements
+from worker.containers.confining import confinement_of
 from worker.containers.files import ContainerFile
 from worker.containers.record import Container, MountPoint
 from worker.containers.settle import hostname_of, log_options_of
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, RootFs
-from worker.runtime.capabilities import container_capabilities
 
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
@@ -50,6 +50,7 @@ def bundle_of(
 ) -> Bundle:
     """Decides the bundle. ``sandbox`` is None for a container on the host's network or on none."""
     spec = container.config.spec
+    confinement = confinement_of(container.config)
     return Bundle(
         id=container.id,
         rootfs=RootFs(
@@ -67,8 +68,12 @@ def bundle_of(
         hostname=hostname_of(spec, container.id),
         mounts=_mounts(container, places, files),
         network_namespace=_namespace(container.config.network, sandbox),
-        capabilities=container_capabilities(spec.capability_add, spec.capability_drop),
-        no_new_privileges=bool(spec.privileges and spec.privileges.no_new_privileges),
+        capabilities=confinement.capabilities,
+        no_new_privileges=confinement.no_new_privileges,
+        seccomp=confinement.seccomp,
+        masked_paths=confinement.masked_paths,
+        read_only_paths=confinement.read_only_paths,
+        privileged=confinement.privileged,
         sysctls=spec.sysctls,
         ulimits={limit.name: (limit.soft, limit.hard) for limit in spec.ulimits},
         oom_score_adj=spec.oom_score_adj,

@@ -4,7 +4,7 @@ import os
 import resource
 
 from worker.kernel import syscalls
-from worker.runtime.process import REPORT_FD, close_descriptors, execute, take_on
+from worker.runtime.process import REPORT_FD, close_descriptors, confine_self, execute, take_on
 from worker.runtime.refusal import SYSTEM, Refusal, describe
 from worker.runtime.rootfs import enter_rootfs
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from worker.kernel.cgroupfs import Entrance
     from worker.runtime.orders import ProcessOrder, StartOrder
+    from worker.runtime.process import Program
 
 FAILURE_CODE = 127
 SIGNALLED = 128
@@ -73,7 +74,7 @@ def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
         report_fd = close_descriptors(around.report_fd)
         program = take_on(order["process"])
         if order["init"]:
-            _watch_over(lambda: execute(program, report_fd), report_fd)
+            _watch_over(program, report_fd)
         execute(program, report_fd)
 
     _or_report(steps, around.report_fd)
@@ -140,7 +141,7 @@ def _leave_supervisor(process: "ProcessOrder", around: Surroundings) -> None:
 # -- --init ----------------------------------------------------------------------------------------
 
 
-def _watch_over(program: "Callable[[], Never]", report_fd: int) -> "Never":
+def _watch_over(program: "Program", report_fd: int) -> "Never":
     """As pid 1: runs the program as a child, hands on signals, buries orphans, and ends as the program does."""
     syscalls.make_undumpable()
     syscalls.set_process_name(b"init")
@@ -148,7 +149,8 @@ def _watch_over(program: "Callable[[], Never]", report_fd: int) -> "Never":
     pid = syscalls.clone(0)
     if pid == 0:
         syscalls.unblock_all_signals()
-        _or_report(program, report_fd)
+        _or_report(lambda: execute(program, report_fd), report_fd)
+    confine_self(program)
     os.close(report_fd)
     while True:
         number = syscalls.wait_for_signal(_FORWARDED)

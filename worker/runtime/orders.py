@@ -65,6 +65,7 @@ class ProcessOrder(TypedDict):
     no_new_privileges: bool
     ulimits: list[tuple[int, int, int]]
     oom_score_adj: int
+    seccomp: bytes
 
 
 class FileOrder(TypedDict):
@@ -141,6 +142,7 @@ def start_order(bundle: Bundle) -> StartOrder:
             no_new_privileges=bundle.no_new_privileges,
             ulimits=[_ulimit(name, *pair) for name, pair in sorted(bundle.ulimits.items())],
             oom_score_adj=bundle.oom_score_adj,
+            seccomp=bundle.seccomp,
         ),
         lower=list(bundle.rootfs.lower),
         upper=bundle.rootfs.upper,

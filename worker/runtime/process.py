@@ -2,6 +2,7 @@
 
 import os
 import resource
+import stat
 
 from worker.kernel import syscalls
 from worker.runtime.programs import environment, exec_refusal, find_program
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PASSWD_MAX_BYTES = 1 << 20
 CAPABILITIES_MAX = 64
+UMASK = 0o022
+CAP_SYS_ADMIN = 1 << 21
 READY = b"!"
 """Written just before the program is executed: what comes after it is the program's own."""
 REPORT_FD = 3
@@ -35,14 +38,21 @@ def close_descriptors(report_fd: int) -> int:
 
 
 class Program:
-    """A program that can be executed."""
+    """A program that can be executed, and what it is confined by from then on."""
 
-    __slots__ = ("argv", "path", "variables")
+    __slots__ = ("argv", "capabilities", "needs_admin", "path", "seccomp", "variables")
 
-    def __init__(self, path: str, argv: list[str], variables: dict[str, str]) -> None:
+    def __init__(
+        self, path: str, variables: dict[str, str], capabilities: int, order: "ProcessOrder"
+    ) -> None:
         self.path = path
-        self.argv = argv
+        self.argv = order["argv"]
         self.variables = variables
+        self.capabilities = capabilities
+        """What it may at this moment: a user other than root has none."""
+        self.seccomp = order["seccomp"]
+        self.needs_admin = needs_admin(order)
+        """CAP_SYS_ADMIN is at hand, to load the filter with."""
 
 
 def take_on(order: "ProcessOrder") -> Program:
@@ -56,25 +66,52 @@ def take_on(order: "ProcessOrder") -> Program:
     variables = environment(order["env"], user.home)
     for number, soft, hard in order["ulimits"]:
         _set_limit(number, soft, hard)
+    syscalls.join_new_keyring()
+    os.umask(UMASK)
     _go_to(order["cwd"])
-    take_identity(user, order["capabilities"])
     if order["no_new_privileges"]:
         syscalls.set_no_new_privileges()
-    syscalls.die_with_parent(_SIGKILL)  # Becoming a user has undone what was set before.
-    return Program(find_program(order["argv"][0], variables["PATH"]), order["argv"], variables)
+    kept = CAP_SYS_ADMIN if needs_admin(order) else 0
+    capabilities = take_identity(user, order["capabilities"], kept=kept)
+    syscalls.make_undumpable()  # Becoming a user has undone this, and what comes next.
+    syscalls.die_with_parent(_SIGKILL)
+    path = find_program(order["argv"][0], variables["PATH"])
+    return Program(path, variables, capabilities, order)
 
 
 def execute(program: Program, report_fd: int) -> "Never":
-    """Becomes the program.
+    """Becomes the program, under its filter.
+
+    The filter is loaded at the last moment, so that it need not allow what comes before. That takes CAP_SYS_ADMIN or
+    no_new_privs; the capability ends with the execution, for it is not in the bounding set.
 
     Raises:
         Refusal: the kernel did not execute it.
     """
     os.write(report_fd, READY)
+    if program.needs_admin:
+        kept = program.capabilities | CAP_SYS_ADMIN
+        syscalls.set_capabilities(effective=kept, permitted=kept, inheritable=0)
+    if program.seccomp:
+        syscalls.load_filter(program.seccomp)
     try:
         os.execve(program.path, program.argv, program.variables)  # noqa: S606 - our whole purpose
     except OSError as error:
         raise exec_refusal(program.argv[0], error) from error
+
+
+def confine_self(program: Program) -> None:
+    """This process goes on as it is, and may no more than the program: the first one with ``--init``."""
+    allowed = program.capabilities
+    syscalls.set_capabilities(effective=allowed, permitted=allowed, inheritable=0)
+    if program.seccomp:
+        syscalls.set_no_new_privileges()  # It executes nothing.
+        syscalls.load_filter(program.seccomp)
+
+
+def needs_admin(order: "ProcessOrder") -> bool:
+    """Whether loading the filter takes CAP_SYS_ADMIN."""
+    return bool(order["seccomp"]) and not order["no_new_privileges"]
 
 
 def find_user(order: "ProcessOrder") -> User:
@@ -84,8 +121,11 @@ def find_user(order: "ProcessOrder") -> User:
     return resolve_user(order["user"], order["groups"], passwd, group)
 
 
-def take_identity(user: User, capabilities: int) -> None:
-    """Becomes the user with no more than these capabilities; a user other than root has none, as in Docker."""
+def take_identity(user: User, capabilities: int, *, kept: int = 0) -> int:
+    """Becomes the user with no more than these capabilities; a user other than root has none, as in Docker.
+
+    Those of ``kept`` stay at hand, though not in force, until a program is executed. Gives what is in force.
+    """
     allowed = 0
     for number in range(CAPABILITIES_MAX):
         if not syscalls.bounding_has(number):
@@ -94,21 +134,23 @@ def take_identity(user: User, capabilities: int) -> None:
             allowed |= 1 << number
         else:
             syscalls.bounding_drop(number)
-    for fd in (1, 2):
+    for fd in (0, 1, 2):
         _give_away(fd, user.uid)
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
+    if kept:
+        syscalls.keep_capabilities_over_setuid()
     os.setresuid(user.uid, user.uid, user.uid)
-    if user.uid == 0:
-        syscalls.set_capabilities(effective=allowed, permitted=allowed, inheritable=0)
+    in_force = allowed if user.uid == 0 else 0
+    syscalls.set_capabilities(effective=in_force, permitted=in_force | kept, inheritable=0)
+    return in_force
 
 
 def _give_away(fd: int, uid: int) -> None:
-    """So that a program which is not root's can open /dev/stdout."""
-    try:
+    """So that a program which is not root's can open /dev/stdout: pipes and terminals, nothing else."""
+    status = os.fstat(fd)
+    if stat.S_ISFIFO(status.st_mode) or os.isatty(fd):
         os.fchown(fd, uid, -1)
-    except OSError:
-        return  # /dev/null on a read-only file system: open to all anyway.
 
 
 def _set_limit(number: int, soft: int, hard: int) -> None:

@@ -21,6 +21,7 @@ from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
+from worker.runtime.seccomp_programs import seccomp_program
 
 ID = "c" * 64
 IMAGE = ResolvedImage(id="sha256:1", layers=("/l2", "/l1"))
@@ -60,6 +61,7 @@ PLAIN = Bundle(
     mounts=ETC,
     network_namespace=SANDBOX.namespace,
     capabilities=DEFAULT_CAPABILITIES,
+    seccomp=seccomp_program("", DEFAULT_CAPABILITIES),
     log=LogOptions(path=f"/c/{ID}/log", max_bytes=10_000_000, max_files=3),
 )
 
@@ -82,6 +84,7 @@ def test_what_the_spec_asks_for_is_in_the_bundle() -> None:
         oom_score_adj=5,
     )
 
+    fewer_and_more = (DEFAULT_CAPABILITIES - {"CAP_CHOWN"}) | {"CAP_NET_ADMIN"}
     assert bundle_of(container(spec), IMAGE, SANDBOX, PLACES) == replace(
         PLAIN,
         rootfs=replace(PLAIN.rootfs, read_only=True),
@@ -90,7 +93,8 @@ def test_what_the_spec_asks_for_is_in_the_bundle() -> None:
         init=True,
         no_new_privileges=True,
         sysctls={"net.core.somaxconn": "9"},
-        capabilities=(DEFAULT_CAPABILITIES - {"CAP_CHOWN"}) | {"CAP_NET_ADMIN"},
+        capabilities=fewer_and_more,
+        seccomp=seccomp_program("", fewer_and_more),
         ulimits={"nofile": (10, 20)},
         oom_score_adj=5,
     )
