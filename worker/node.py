@@ -121,9 +121,6 @@ class WorkerNode:
             stack.push_async_callback(self._leave_host_as_found)
             await stack.enter_async_context(self._runtime)
             await stack.enter_async_context(self._engine)
-            await self._network.reconcile(
-                {found.id for found in self._engine.all() if found.state is ContainerState.RUNNING}
-            )
             await stack.enter_async_context(self._ports)
             self._stack = stack.pop_all()
         return self
@@ -169,7 +166,9 @@ class WorkerNode:
     async def facts(self) -> EngineFacts:
         """What the engine is and has now."""
         states = [found.state for found in self._engine.all()]
-        running = states.count(ContainerState.RUNNING)
+        running, paused = (
+            states.count(state) for state in (ContainerState.RUNNING, ContainerState.PAUSED)
+        )
         machine = machine_facts(
             self.describe(), engine_id=self._engine_id, data_root=self._options.data_root
         )
@@ -177,7 +176,8 @@ class WorkerNode:
             machine,
             images=len(self._images.all()),
             containers_running=running,
-            containers_stopped=len(states) - running,
+            containers_paused=paused,
+            containers_stopped=len(states) - running - paused,
             n_fd=_open_files(),
         )
 

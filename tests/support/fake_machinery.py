@@ -9,8 +9,61 @@ from common.errors import NotFoundError
 from common.model.container_spec import Mount
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
-from worker.runtime.bundle import Bundle, ExecResult, Exit, RunLease
+from worker.runtime.bundle import (
+    Bundle,
+    CgroupLimits,
+    ExecResult,
+    Exit,
+    FurtherProcess,
+    RunLease,
+    Usage,
+)
 from worker.volumes.place import VolumePlace
+
+
+@dataclass
+class FakeStreams:
+    """What a test puts into ``output`` is read; what is written is kept."""
+
+    output: asyncio.Queue[tuple[int, bytes] | None] = field(default_factory=asyncio.Queue)
+    written: list[bytes] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    input_ended: bool = False
+    closed: bool = False
+
+    async def read(self) -> tuple[int, bytes] | None:
+        return await self.output.get()
+
+    async def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    async def close_input(self) -> None:
+        self.input_ended = True
+
+    async def resize(self, rows: int, columns: int) -> None:
+        self.sizes.append((rows, columns))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class FakeSpawned:
+    """A further process that ends when a test says so."""
+
+    process: FurtherProcess
+    pid: int
+    streams: FakeStreams = field(default_factory=FakeStreams)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    code: int = 0
+
+    async def wait(self) -> int:
+        await self.ended.wait()
+        return self.code
+
+    def end(self, code: int) -> None:
+        self.code = code
+        self.ended.set()
 
 
 @dataclass
@@ -26,6 +79,15 @@ class FakeRuntime:
     refusal: Exception | None = None
     probe: ExecResult = field(default_factory=lambda: ExecResult(code=0, output=b""))
     probes: list[tuple[str, ...]] = field(default_factory=list)
+    frozen: set[str] = field(default_factory=set)
+    _waiting: list[tuple[str, int]] = field(default_factory=list)
+    """Signals for what is frozen."""
+    limits: dict[str, CgroupLimits] = field(default_factory=dict)
+    spawned: list[FakeSpawned] = field(default_factory=list)
+    attached: list[tuple[str, FakeStreams]] = field(default_factory=list)
+    sizes: list[tuple[str, int, int]] = field(default_factory=list)
+    further_refusal: Exception | None = None
+    """Of what a runtime does beyond a task's life."""
     _ended: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def start(self, bundle: Bundle) -> int:
@@ -38,6 +100,7 @@ class FakeRuntime:
     async def end(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
         async with self._ended:
             del self.bundles[container_id]
+            self.frozen.discard(container_id)
             self.exits[container_id] = Exit(
                 id=container_id, code=code, oom_killed=oom_killed, at=self.clock.now()
             )
@@ -45,6 +108,9 @@ class FakeRuntime:
 
     async def signal(self, container_id: str, number: int) -> None:
         self.signals.append((container_id, number))
+        if container_id in self.frozen:
+            self._waiting.append((container_id, number))
+            return
         if container_id in self.bundles and number not in self.ignored_signals:
             await self.end(container_id, 128 + number)
 
@@ -79,6 +145,52 @@ class FakeRuntime:
 
     async def running(self) -> frozenset[str]:
         return frozenset(self.bundles)
+
+    # ------------------------------------------------------------------- beyond a task's life
+
+    def _check_runs(self, container_id: str) -> None:
+        if self.further_refusal is not None:
+            raise self.further_refusal
+        if container_id not in self.bundles:
+            raise NotFoundError(f"container {container_id} does not run")
+
+    async def attach(self, container_id: str) -> FakeStreams:
+        if self.further_refusal is not None:
+            raise self.further_refusal
+        self.attached.append((container_id, FakeStreams()))
+        return self.attached[-1][1]
+
+    async def spawn(self, container_id: str, process: FurtherProcess) -> FakeSpawned:
+        self._check_runs(container_id)
+        self.spawned.append(FakeSpawned(process, 2001 + len(self.spawned)))
+        return self.spawned[-1]
+
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        self._check_runs(container_id)
+        self.sizes.append((container_id, rows, columns))
+
+    async def pause(self, container_id: str) -> None:
+        self._check_runs(container_id)
+        self.frozen.add(container_id)
+
+    async def resume(self, container_id: str) -> None:
+        self._check_runs(container_id)
+        self.frozen.discard(container_id)
+        waiting, self._waiting = self._waiting, []
+        for one, number in waiting:
+            await self.signal(one, number)
+
+    async def limit(self, container_id: str, limits: CgroupLimits) -> None:
+        self._check_runs(container_id)
+        self.limits[container_id] = limits
+
+    async def usage(self, container_id: str) -> Usage:
+        self._check_runs(container_id)
+        return Usage(pids=1)
+
+    async def processes(self, container_id: str) -> Sequence[int]:
+        self._check_runs(container_id)
+        return [1000]
 
 
 @dataclass

@@ -13,6 +13,8 @@ from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, RootFs
 
+SHM_BYTES = 64 * 1024 * 1024
+"""Of /dev/shm, where nothing else is asked for."""
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
 """The kernel takes no less."""
@@ -49,7 +51,7 @@ def bundle_of(
     files: Sequence[ContainerFile] = (),
 ) -> Bundle:
     """Decides the bundle. ``sandbox`` is None for a container on the host's network or on none."""
-    spec = container.config.spec
+    spec, host = container.config.spec, container.config.host
     confinement = confinement_of(container.config)
     return Bundle(
         id=container.id,
@@ -78,6 +80,10 @@ def bundle_of(
         ulimits={limit.name: (limit.soft, limit.hard) for limit in spec.ulimits},
         oom_score_adj=spec.oom_score_adj,
         tty=spec.tty,
+        console_size=host.console_size,
+        open_stdin=spec.open_stdin,
+        stdin_once=spec.open_stdin and host.stdin_once,
+        shm_bytes=host.shm_bytes or SHM_BYTES,
         init=bool(spec.init),
         limits=limits_of(container.config.resources),
         log=log_options_of(container.config.log_driver, path=places.log),

@@ -1,10 +1,11 @@
 """Ends containers because somebody asks for it, and freezes them."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from common.clock import Clock
-from common.errors import ConflictError, SwarmdError, SystemFailureError
+from common.errors import ConflictError, NotFoundError, SwarmdError, SystemFailureError
 from worker.containers.record import Container, ContainerState
 from worker.containers.register import Live, Register
 from worker.containers.running import Running
@@ -99,7 +100,11 @@ class Ending:
     async def _thaw(self, live: Live) -> None:
         """What is frozen does not die: it goes on, so that it meets its signal."""
         async with live.lock:
-            if live.container.state is ContainerState.PAUSED:
+            await self._let_die(live)
+
+    async def _let_die(self, live: Live) -> None:
+        if live.container.state is ContainerState.PAUSED:
+            with suppress(NotFoundError):  # it was quicker
                 await self._resume(live)
 
     async def kill_all(self, live: Live) -> None:
@@ -110,8 +115,7 @@ class Ending:
         """
         await self._runtime.kill(live.container.id)
         self._register.tell(live.container, "kill", signal=str(SIGKILL))
-        if live.container.state is ContainerState.PAUSED:
-            await self._resume(live)
+        await self._let_die(live)
         if not await self._ends_within(live, KILL_WAIT_SECONDS):
             raise SystemFailureError(
                 f"container {live.container.id} was killed but does not end",

@@ -66,7 +66,7 @@ class LocalEngine:
         self._creating = Creating(register, self._workshop, machinery, surroundings.new_id)
         self._removing = Removing(register, self._workshop, self._ending, self._keeper)
         self._recovering = Recovering(register, self._workshop, machinery, self._running)
-        self._updating = Updating()
+        self._updating = Updating(register, machinery.further)
         self._attaching = Attaching(register, machinery.further)
         self.execs = Execs(register, machinery.further, self._keeper, surroundings.new_id)
         self._removing.forget = self.execs.forget

@@ -13,6 +13,7 @@ from common.model.container_spec import (
 )
 from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerConfig
+from worker.containers.restart_policy import check_policy
 from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
 from worker.images.resolved import ResolvedImage
 from worker.runtime.bundle import LogOptions
@@ -173,6 +174,7 @@ def check_spec(config: ContainerConfig) -> None:
         NotImplementedHereError: it is right, but not available here.
     """
     spec = config.spec
+    check_policy(config.host.restart, auto_remove=config.host.auto_remove)
     if config.network not in NETWORKS:
         raise InvalidInputError(f"network {config.network} not found")
     if spec.isolation not in ("", "default"):

@@ -1,9 +1,7 @@
 """Makes and unmakes what a container consists of. Every step may be done again after a crash."""
 
 import asyncio
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,10 +16,10 @@ from worker.containers.record import Container, MountPoint
 from worker.containers.records import Records, disk_errors
 from worker.containers.settle import hostname_of, mounts_of
 from worker.images.resolved import ResolvedImage
+from worker.kernel.tree_size import tree_size
 from worker.kernel.trees import remove_tree
 from worker.network.attachment import Sandbox
 
-_BLOCK_BYTES = 512
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 
 
@@ -141,7 +139,7 @@ class Workshop:
     async def size(self, container_id: str) -> int:
         """Bytes that a container has written below its root."""
         with disk_errors():
-            return await asyncio.to_thread(_size_of, f"{self.places(container_id).directory}/upper")
+            return await asyncio.to_thread(tree_size, f"{self.places(container_id).directory}/upper")
 
     def hold(self, container: Container) -> None:
         """Says again, after a restart, what a container holds."""
@@ -154,15 +152,6 @@ class Workshop:
         """Takes away what no container has any more: what a crash has left behind."""
         await self._machinery.networks.reconcile(running)
         await self._machinery.volumes.sweep(running)
-
-
-def _size_of(root: str) -> int:
-    total = 0
-    for directory, _, names in os.walk(root):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += os.lstat(f"{directory}/{name}").st_blocks * _BLOCK_BYTES
-    return total
 
 
 def _remove_run_files(places: Places) -> None:

@@ -16,7 +16,6 @@ from common.errors import (
     SwarmdError,
     SystemFailureError,
 )
-from common.events import EventLog
 from common.model.container_spec import (
     ContainerSpec,
     Driver,
@@ -25,52 +24,16 @@ from common.model.container_spec import (
     MountType,
     SecretReference,
 )
-from tests.support.fake_clock import FakeClock, settle
-from tests.support.fake_machinery import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
-from worker.containers.engine import LocalEngine, Surroundings
+from tests.support.fake_clock import settle
+from tests.support.machine import IMAGE, Machine
+from worker.containers.engine import LocalEngine
 from worker.containers.files import ContainerFile
 from worker.containers.log_lines import LogQuery
 from worker.containers.record import Container, ContainerConfig, ContainerState, Health
 from worker.containers.records import Records
-from worker.containers.workshop import Machinery
-from worker.images.resolved import ResolvedImage
 from worker.runtime.bundle import ExecResult, FileContent
 
-IMAGE = ResolvedImage(id="sha256:" + "a" * 64, layers=("/layers/1",), cmd=("serve",))
 RUNNING, EXITED, CREATED = ContainerState.RUNNING, ContainerState.EXITED, ContainerState.CREATED
-
-
-class Machine:
-    """A host whose engine may be killed and started again."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.clock = FakeClock()
-        self.runtime = FakeRuntime(self.clock)
-        self.images = FakeImages({"web:1": IMAGE})
-        self.networks, self.volumes = FakeNetworks(), FakeVolumes()
-        self.events = EventLog(self.clock)
-        self._drawn = 0
-
-    def new_id(self) -> str:
-        self._drawn += 1
-        return f"{self._drawn:064x}"
-
-    def engine(self) -> LocalEngine:
-        machinery = Machinery(
-            runtime=self.runtime, images=self.images, networks=self.networks, volumes=self.volumes
-        )
-        around = Surroundings(clock=self.clock, events=self.events, new_id=self.new_id)
-        return LocalEngine(str(self.root / "data"), str(self.root / "exec"), machinery, around)
-
-    def told(self) -> list[str]:
-        return [event.action for event in self.events.past(0, 10**12) if event.type == "container"]
-
-    def directories(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "data/containers").iterdir())
-
-    def directory(self, container: Container) -> Path:
-        return self.root / "data/containers" / container.id
 
 
 @pytest.fixture
