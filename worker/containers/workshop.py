@@ -139,7 +139,9 @@ class Workshop:
     async def size(self, container_id: str) -> int:
         """Bytes that a container has written below its root."""
         with disk_errors():
-            return await asyncio.to_thread(tree_size, f"{self.places(container_id).directory}/upper")
+            return await asyncio.to_thread(
+                tree_size, f"{self.places(container_id).directory}/upper"
+            )
 
     def hold(self, container: Container) -> None:
         """Says again, after a restart, what a container holds."""
