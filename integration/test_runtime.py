@@ -31,6 +31,7 @@ from worker.kernel.syscalls import clone
 from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs, RunLease
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.client import RuntimeClient
+from worker.runtime.usage import read_usage
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = [
@@ -462,17 +463,6 @@ async def test_cpu_quota_stands_in_the_group_and_is_visible_inside(world: World)
     assert said[0].split()[0] == "20000"
 
 
-async def test_stats_are_read_while_it_runs(world: World) -> None:
-    needs("memory")
-    await world.client.start(
-        world.bundle("a", "sleep", "100", limits=CgroupLimits(memory_bytes=64 << 20))
-    )
-    stats = open_cgroups(world.parent).stats("a")
-    assert stats.pids == 1
-    assert stats.memory_limit_bytes == 64 << 20
-    assert stats.cpu_ns > 0
-
-
 async def test_ulimits_sysctls_and_oom_score(world: World) -> None:
     said = await world.say(
         "a", "ulimit -n; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/self/oom_score_adj",
@@ -739,6 +729,7 @@ import asyncio, sys
 from pathlib import Path
 from integration.test_runtime import World
 from worker.runtime.client import RuntimeClient
+from worker.runtime.usage import read_usage
 
 async def main():
     root = Path(sys.argv[1])
@@ -875,7 +866,7 @@ def test_v2_birth_devices_and_kill(unified: CgroupsV2) -> None:
     unified.kill("c")
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    assert unified.stats("c").cpu_ns > 0
+    assert read_usage(unified, "c").cpu_ns > 0
     os.close(reading)
     os.close(writing)
 
@@ -897,7 +888,7 @@ def test_v1_kill_without_a_unified_hierarchy(root: Path) -> None:
     entrance.close()
     while len(groups.processes("c")) < 10:
         pass
-    assert groups.stats("c").pids >= 10
+    assert read_usage(groups, "c").pids >= 10
     groups.kill("c")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     for _ in range(200):

@@ -96,11 +96,22 @@ class AttachingRuntime(Protocol):
         ...
 
     async def pause(self, container_id: str) -> None:
-        """Freezes all its processes; a frozen one stays so."""
+        """Freezes all its processes; a frozen one stays so.
+
+        A signal waits until it goes on, but for the one of ``kill``. A further process is refused meanwhile.
+
+        Raises:
+            NotFoundError: it does not run.
+            SystemFailureError: some do not stand still; all go on.
+        """
         ...
 
     async def resume(self, container_id: str) -> None:
-        """Lets them go on."""
+        """Lets them go on.
+
+        Raises:
+            NotFoundError: it does not run.
+        """
         ...
 
     async def limit(self, container_id: str, limits: CgroupLimits) -> None:
@@ -120,7 +131,11 @@ class AttachingRuntime(Protocol):
         ...
 
     async def processes(self, container_id: str) -> Sequence[int]:
-        """Pids of all its processes, on the host."""
+        """Pids of all its processes, on the host.
+
+        Raises:
+            NotFoundError: it does not run.
+        """
         ...
 
 

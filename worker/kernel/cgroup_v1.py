@@ -3,52 +3,118 @@
 import os
 
 from worker.kernel.cgroupfs import (
+    CPU_PERIOD_US,
+    CPU_SHARES,
     KILL_ROUNDS_MAX,
     MEMORY_UNLIMITED,
     Entrance,
     Hierarchies,
     Limits,
-    Stats,
     keyed_numbers,
     pause,
     read_processes,
     read_text,
     remove_directory,
     write_text,
+    write_texts,
 )
 from worker.kernel.device_rules import v1_lines
 
-USED_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer")
+USED_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio")
+CPUSET = "cpuset"
+"""Has groups only of containers that are bound to processors: making one costs more than all others together."""
+BLKIO_WEIGHT_FILES = ("blkio.weight", "blkio.bfq.weight")
+"""What the kernel calls it depends on its I/O scheduler; without one that can weigh there is neither."""
+_MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
+_FREEZER_STATE = "freezer.state"
+_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+_UNLIMITED = 1 << 63
+_NO_LIMIT = ("-1", "max", str(CPU_SHARES), str(CPU_PERIOD_US), "0")
+MOVE_ROUNDS_MAX = 50
+"""Of moving processes into a new group while they fork."""
 _SIGKILL = 9
-_UNLIMITED_FROM = 1 << 60
-"""The kernel shows "no limit" as the largest multiple of a page."""
+
+Setting = tuple[str, str, str]
+"""Controller, file and value of what to write."""
 
 
-def v1_settings(limits: Limits) -> list[tuple[str, str, str]]:
-    """Controller, file and value of what to write into a new group, in order."""
+def v1_settings(limits: Limits) -> list[Setting]:
+    """What to write into a new group, in order: a new one has no limit."""
     settings = []
-    if limits.cpu_quota_us:
+    if limits.cpu_shares:
+        settings.append(("cpu", "cpu.shares", str(limits.cpu_shares)))
+    if limits.cpu_period_us != CPU_PERIOD_US or limits.cpu_quota_us:
         settings.append(("cpu", "cpu.cfs_period_us", str(limits.cpu_period_us)))
+    if limits.cpu_quota_us:
         settings.append(("cpu", "cpu.cfs_quota_us", str(limits.cpu_quota_us)))
+    if limits.cpuset_cpus:
+        settings.append((CPUSET, "cpuset.cpus", limits.cpuset_cpus))
+    if limits.cpuset_mems:
+        settings.append((CPUSET, "cpuset.mems", limits.cpuset_mems))
+    return settings + _memory_settings(limits) + _other_settings(limits)
+
+
+def _memory_settings(limits: Limits) -> list[Setting]:
+    settings = []
     if limits.memory_bytes:
         settings.append(("memory", "memory.limit_in_bytes", str(limits.memory_bytes)))
     if limits.memory_and_swap_bytes != MEMORY_UNLIMITED:
         both = str(limits.memory_and_swap_bytes)
-        settings.append(("memory", "memory.memsw.limit_in_bytes", both))
+        settings.append(("memory", _MEMORY_AND_SWAP, both))
     if limits.memory_reservation_bytes:
         reservation = str(limits.memory_reservation_bytes)
         settings.append(("memory", "memory.soft_limit_in_bytes", reservation))
+    if limits.memory_swappiness >= 0:
+        settings.append(("memory", "memory.swappiness", str(limits.memory_swappiness)))
+    if limits.oom_kill_disable:
+        settings.append(("memory", "memory.oom_control", "1"))
+    return settings
+
+
+def _other_settings(limits: Limits) -> list[Setting]:
+    settings = []
     if limits.pids > 0:
         settings.append(("pids", "pids.max", str(limits.pids)))
-    settings.append(("devices", "devices.deny", "a"))
-    settings += [("devices", "devices.allow", line) for line in v1_lines()]
+    if limits.blkio_weight:
+        settings.append(("blkio", BLKIO_WEIGHT_FILES[0], str(limits.blkio_weight)))
     return settings
+
+
+def v1_changes(limits: Limits, memory_and_swap_now: int) -> list[Setting]:
+    """What to write into a group in use so that these are its limits, in an order that the kernel takes.
+
+    Memory may at no moment be more than memory and swap together.
+
+    Args:
+        limits: what is to be.
+        memory_and_swap_now: their limit as it is.
+    """
+    unlimited = [
+        ("cpu", "cpu.shares", str(CPU_SHARES)),
+        ("cpu", "cpu.cfs_period_us", str(limits.cpu_period_us)),
+        ("cpu", "cpu.cfs_quota_us", "-1"),
+        ("memory", "memory.limit_in_bytes", "-1"),
+        ("memory", _MEMORY_AND_SWAP, "-1"),
+        ("memory", "memory.soft_limit_in_bytes", "-1"),
+        ("memory", "memory.oom_control", "0"),
+        ("pids", "pids.max", "max"),
+    ]
+    wanted = {(controller, file): value for controller, file, value in v1_settings(limits)}
+    values = {(controller, file): value for controller, file, value in unlimited} | wanted
+    memory, both = ("memory", "memory.limit_in_bytes"), ("memory", _MEMORY_AND_SWAP)
+    if limits.memory_bytes == 0 or limits.memory_bytes > memory_and_swap_now:
+        first, second = both, memory
+    else:
+        first, second = memory, both
+    pair = {first: values.pop(first), second: values.pop(second)}
+    return [(controller, file, value) for (controller, file), value in (pair | values).items()]
 
 
 class CgroupsV1:
     """One directory per controller for each group."""
 
     def __init__(self, hierarchies: Hierarchies, parent: str) -> None:
+        self._parent = parent
         self._places = {
             controller: f"{hierarchies.controllers[controller]}/{parent}"
             for controller in USED_CONTROLLERS
@@ -57,6 +123,9 @@ class CgroupsV1:
         self._unified = f"{hierarchies.unified}/{parent}" if hierarchies.unified else ""
         if not self._unified or not _is_writable(hierarchies.unified):
             self._unified = ""
+        self._cpuset = ""
+        if CPUSET in hierarchies.controllers:
+            self._cpuset = f"{hierarchies.controllers[CPUSET]}/{parent}"
         together: dict[str, list[str]] = {}
         for controller, place in self._places.items():
             together.setdefault(place, []).append(controller)
@@ -71,13 +140,91 @@ class CgroupsV1:
         """Makes the group in every hierarchy and sets its limits."""
         for parent in self._parents():
             _make_group(f"{parent}/{name}")
-        for controller, file, value in v1_settings(limits):
-            place = self._places.get(controller)
-            if place is None:
-                raise OSError(2, f"the kernel has no {controller} cgroup controller here")
-            if "memsw" in file and not os.path.exists(f"{place}/{name}/{file}"):
+        if limits.cpuset_cpus or limits.cpuset_mems:
+            self._make_cpuset(name)
+        for path, value in self._paths(name, v1_settings(limits)):
+            write_text(path, value)
+        self._allow_devices(name)
+
+    def _allow_devices(self, name: str) -> None:
+        directory = self._directory("devices", name)
+        write_text(f"{directory}/devices.deny", "a")
+        for line in v1_lines():
+            write_text(f"{directory}/devices.allow", line)
+
+    def update(self, name: str, limits: Limits) -> None:
+        """Sets all limits, in an order that the kernel takes; one that is refused leaves all as they were."""
+        memory = self.place("memory", name)
+        if not os.path.isdir(f"{self._any_parent()}/{name}"):
+            raise FileNotFoundError(2, f"no control group {name}")
+        now = _UNLIMITED
+        if memory and os.path.exists(f"{memory}/{_MEMORY_AND_SWAP}"):
+            now = int(read_text(f"{memory}/{_MEMORY_AND_SWAP}"))
+        if limits.cpuset_cpus or limits.cpuset_mems:
+            self._make_cpuset(name)
+        changes = v1_changes(limits, now)
+        if self._has_cpuset(name):
+            given = {file for controller, file, _ in changes if controller == CPUSET}
+            free = [name for name in _CPUSET_FILES if name not in given]
+            changes += [
+                (CPUSET, file, read_text(f"{self._cpuset}/{file}").strip()) for file in free
+            ]
+        write_texts(self._paths(name, [one for one in changes if self._has(one)]))
+
+    def _has(self, change: Setting) -> bool:
+        """Whether there is a controller for it; without one, what becomes unlimited is so already."""
+        controller, _, value = change
+        return controller in self._places or controller == CPUSET or value not in _NO_LIMIT
+
+    def _paths(self, name: str, settings: list[Setting]) -> list[tuple[str, str]]:
+        paths = []
+        for controller, file, value in settings:
+            directory = self._directory(controller, name)
+            path = f"{directory}/{file}"
+            if file == _MEMORY_AND_SWAP and not os.path.exists(path):
                 continue  # The kernel does not account for swap.
-            write_text(f"{place}/{name}/{file}", value)
+            if file == BLKIO_WEIGHT_FILES[0]:
+                path = _weight_file(directory)
+            paths.append((path, value))
+        return paths
+
+    def _directory(self, controller: str, name: str) -> str:
+        place = self._cpuset if controller == CPUSET else self._places.get(controller)
+        if not place:
+            raise OSError(2, f"the kernel has no {controller} cgroup controller here")
+        return f"{place}/{name}"
+
+    def place(self, controller: str, name: str) -> str:
+        """The group's directory in the controller's hierarchy."""
+        parent = self._places.get(controller)
+        return f"{parent}/{name}" if parent else ""
+
+    # -- processors --------------------------------------------------------------------------------
+
+    def _has_cpuset(self, name: str) -> bool:
+        return bool(self._cpuset) and os.path.isdir(f"{self._cpuset}/{name}")
+
+    def _make_cpuset(self, name: str) -> None:
+        """Makes the group there, with all that the machine has, and moves into it who is in the others."""
+        directory = self._directory(CPUSET, name)
+        if self._has_cpuset(name):
+            return
+        root = self._cpuset.removesuffix(f"/{self._parent}")
+        above = root
+        for part in [*self._parent.split("/"), name]:
+            below = f"{above}/{part}"
+            _make_group(below)
+            for file in _CPUSET_FILES:
+                if not read_text(f"{below}/{file}").strip():
+                    write_text(f"{below}/{file}", read_text(f"{above}/{file}").strip())
+            above = below
+        for _ in range(MOVE_ROUNDS_MAX):
+            outside = set(self.processes(name)) - set(read_processes(directory))
+            if not outside:
+                return
+            for pid in outside:
+                _move(pid, directory)
+        raise OSError(16, f"processes of {name} are born faster than they can be moved")
 
     def entrance(self, name: str) -> Entrance:
         """A ``cgroup.procs`` per controller; the unified group is where the process is born."""
@@ -88,12 +235,17 @@ class CgroupsV1:
                 os.open(f"{parent}/{name}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
                 for parent in dict.fromkeys(self._places.values())
             )
+            shown = self.shown
+            if self._has_cpuset(name):
+                path = f"{self._cpuset}/{name}/cgroup.procs"
+                fds.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+                shown = (*shown, CPUSET)
             if self._unified:
                 born_in = os.open(f"{self._unified}/{name}", os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
-            Entrance(fds, born_in).close()
+            Entrance(fds, born_in, ()).close()
             raise
-        return Entrance(fds, born_in)
+        return Entrance(fds, born_in, shown)
 
     def processes(self, name: str) -> list[int]:
         """Pids by the one hierarchy that every process of the group is in."""
@@ -110,39 +262,46 @@ class CgroupsV1:
             except OSError:
                 self._kill_each(name)
                 return
-            self._set_frozen(name, "THAWED")
+            self.thaw(name)
             return
         self._kill_each(name)
 
     def _kill_each(self, name: str) -> None:
         for _ in range(KILL_ROUNDS_MAX):
-            self._set_frozen(name, "FROZEN")
+            self.freeze(name)
             pids = self.processes(name)
             for pid in pids:
                 _kill(pid)
-            self._set_frozen(name, "THAWED")
+            self.thaw(name)
             if not pids:
                 return
             pause()
 
-    def _set_frozen(self, name: str, state: str) -> None:
+    def freeze(self, name: str) -> bool:
+        """Says so to the freezer; the state is "FREEZING" until the last one stands still."""
+        self._set_frozen(name, "FROZEN")
+        state = self._freezer_state(name)
+        return bool(state) and read_text(state).strip() == "FROZEN"
+
+    def thaw(self, name: str) -> None:
+        """Says so to the freezer."""
+        self._set_frozen(name, "THAWED")
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether they stand still, or are about to."""
+        state = self._freezer_state(name)
+        return bool(state) and read_text(state).strip() != "THAWED"
+
+    def _freezer_state(self, name: str) -> str:
+        """The file; "" without a freezer, or once the group is gone."""
         place = self._places.get("freezer")
-        if place and os.path.exists(f"{place}/{name}/freezer.state"):
-            write_text(f"{place}/{name}/freezer.state", state)
+        path = f"{place}/{name}/{_FREEZER_STATE}"
+        return path if place and os.path.exists(path) else ""
 
-    def stats(self, name: str) -> Stats:
-        """Reads one file of each controller."""
-        limit = self._number("memory", name, "memory.limit_in_bytes")
-        return Stats(
-            cpu_ns=self._number("cpuacct", name, "cpuacct.usage"),
-            memory_bytes=self._number("memory", name, "memory.usage_in_bytes"),
-            memory_limit_bytes=0 if limit >= _UNLIMITED_FROM else limit,
-            pids=self._number("pids", name, "pids.current"),
-        )
-
-    def _number(self, controller: str, name: str, file: str) -> int:
-        place = self._places.get(controller)
-        return int(read_text(f"{place}/{name}/{file}")) if place else 0
+    def _set_frozen(self, name: str, state: str) -> None:
+        path = self._freezer_state(name)
+        if path:
+            write_text(path, state)
 
     def oom_kills(self, name: str) -> int:
         """The ``oom_kill`` counter of ``memory.oom_control``."""
@@ -156,11 +315,13 @@ class CgroupsV1:
     def remove(self, name: str) -> bool:
         """Removes the group from every hierarchy."""
         outcomes = [remove_directory(f"{parent}/{name}") for parent in self._parents()]
+        if self._has_cpuset(name):
+            outcomes.append(remove_directory(f"{self._cpuset}/{name}"))
         return all(outcomes)
 
     def remove_parent(self) -> None:
         """Removes the parent from every hierarchy where it is empty."""
-        for parent in self._parents():
+        for parent in (*self._parents(), *([self._cpuset] if self._cpuset else [])):
             try:
                 os.rmdir(parent)
             except OSError:
@@ -178,6 +339,20 @@ def _make_group(directory: str) -> None:
         return
     except FileNotFoundError:
         os.makedirs(directory, 0o755, exist_ok=True)
+
+
+def _weight_file(directory: str) -> str:
+    for file in BLKIO_WEIGHT_FILES:
+        if os.path.exists(f"{directory}/{file}"):
+            return f"{directory}/{file}"
+    raise OSError(2, "the kernel has no weights of block I/O (its I/O scheduler cannot weigh)")
+
+
+def _move(pid: int, directory: str) -> None:
+    try:
+        write_text(f"{directory}/cgroup.procs", str(pid))
+    except ProcessLookupError:
+        return
 
 
 def _kill(pid: int) -> None:

@@ -6,21 +6,27 @@ import struct
 
 from worker.kernel import syscalls
 from worker.kernel.cgroupfs import (
+    CPU_PERIOD_US,
     KILL_ROUNDS_MAX,
     MEMORY_UNLIMITED,
     Entrance,
     Limits,
-    Stats,
     keyed_numbers,
     pause,
     read_processes,
     read_text,
     remove_directory,
     write_text,
+    write_texts,
 )
 from worker.kernel.device_rules import v2_program
 
-USED_CONTROLLERS = ("cpu", "memory", "pids")
+USED_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+_SWAP = "memory.swap.max"
+_IO_WEIGHT = "io.bfq.weight"
+_CPU_WEIGHT = 100
+"""The kernel's own."""
+_IO_WEIGHT_DEFAULT = 100
 _SIGKILL = 9
 _BPF_PROG_TYPE_CGROUP_DEVICE = 15
 _BPF_CGROUP_DEVICE = 6
@@ -29,20 +35,52 @@ _BPF_LICENSE = b"Apache-2.0\0"
 
 
 def v2_settings(limits: Limits) -> list[tuple[str, str]]:
-    """File and value of what to write into a new group, in order."""
-    settings = []
-    if limits.cpu_quota_us:
-        settings.append(("cpu.max", f"{limits.cpu_quota_us} {limits.cpu_period_us}"))
-    if limits.memory_bytes:
-        settings.append(("memory.max", str(limits.memory_bytes)))
-    if limits.memory_and_swap_bytes != MEMORY_UNLIMITED:
-        swap = max(limits.memory_and_swap_bytes - limits.memory_bytes, 0)
-        settings.append(("memory.swap.max", str(swap)))
-    if limits.memory_reservation_bytes:
-        settings.append(("memory.low", str(limits.memory_reservation_bytes)))
-    if limits.pids > 0:
-        settings.append(("pids.max", str(limits.pids)))
-    return settings
+    """File and value of what to write into a new group, in order: a new one has no limit."""
+    has_cpu = limits.cpu_quota_us or limits.cpu_period_us != CPU_PERIOD_US
+    both = limits.memory_and_swap_bytes
+    swap = str(max(both - limits.memory_bytes, 0)) if both != MEMORY_UNLIMITED else ""
+    settings = (
+        ("cpu.weight", str(cpu_weight(limits.cpu_shares)) if limits.cpu_shares else ""),
+        ("cpu.max", f"{limits.cpu_quota_us or 'max'} {limits.cpu_period_us}" if has_cpu else ""),
+        ("cpuset.cpus", limits.cpuset_cpus),
+        ("cpuset.mems", limits.cpuset_mems),
+        ("memory.max", _limit(limits.memory_bytes)),
+        (_SWAP, swap),
+        ("memory.low", _limit(limits.memory_reservation_bytes)),
+        ("pids.max", _limit(limits.pids)),
+        (_IO_WEIGHT, _limit(limits.blkio_weight)),
+    )
+    return [(file, value) for file, value in settings if value]
+
+
+def _limit(value: int) -> str:
+    return str(value) if value > 0 else ""
+
+
+def v2_changes(limits: Limits) -> list[tuple[str, str]]:
+    """What to write into a group in use so that these are its limits, and nothing else limits it."""
+    unlimited = {
+        "cpu.weight": str(_CPU_WEIGHT),
+        "cpu.max": f"max {limits.cpu_period_us}",
+        "cpuset.cpus": "",
+        "cpuset.mems": "",
+        "memory.max": "max",
+        _SWAP: "max",
+        "memory.low": "0",
+        "pids.max": "max",
+        _IO_WEIGHT: "",
+    }
+    return list((unlimited | dict(v2_settings(limits))).items())
+
+
+def cpu_weight(shares: int) -> int:
+    """Docker's shares, 2 to 262144, as a weight, 1 to 10000: as its runtimes convert them."""
+    return 1 + (shares - 2) * 9999 // 262142
+
+
+def io_weight(weight: int) -> int:
+    """A weight of block I/O, 10 to 1000, as one of ``io.weight``, 1 to 10000."""
+    return 1 + (weight - 10) * 9999 // 990
 
 
 class CgroupsV2:
@@ -67,13 +105,63 @@ class CgroupsV2:
             pass
         else:
             self._attach_devices(directory)
-        for file, value in v2_settings(limits):
-            if file == "memory.swap.max" and not os.path.exists(f"{directory}/{file}"):
+        for path, value in self._paths(name, v2_settings(limits)):
+            write_text(path, value)
+
+    def update(self, name: str, limits: Limits) -> None:
+        """Sets all limits; one that is refused leaves all as they were.
+
+        The kernel would make room by killing when memory is limited to less than is used; that is refused here.
+        """
+        directory = f"{self._parent}/{name}"
+        if not os.path.isdir(directory):
+            raise FileNotFoundError(2, f"no control group {name}")
+        current = f"{directory}/memory.current"
+        if limits.memory_bytes > 0 and os.path.exists(current):
+            used = int(read_text(current))
+            if used > limits.memory_bytes:
+                words = f"memory limit {limits.memory_bytes} is less than the {used} bytes in use"
+                raise OSError(errno.EBUSY, words)
+        wanted = dict(v2_settings(limits))
+        changes = [
+            (file, value)
+            for file, value in v2_changes(limits)
+            if file in wanted or os.path.exists(f"{directory}/{file}")
+        ]  # A limit that the kernel does not have needs no lifting.
+        write_texts(self._paths(name, changes))
+
+    def _paths(self, name: str, settings: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        directory = f"{self._parent}/{name}"
+        paths = []
+        for file, value in settings:
+            if file == _SWAP and not os.path.exists(f"{directory}/{file}"):
                 continue  # The kernel does not account for swap.
+            if file == _IO_WEIGHT:
+                paths.append(_weight(directory, value))
+                continue
             if not os.path.exists(f"{directory}/{file}"):
                 controller = file.partition(".")[0]
                 raise OSError(2, f"{self._parent} has no {controller} controller for this limit")
-            write_text(f"{directory}/{file}", value)
+            paths.append((f"{directory}/{file}", value))
+        return paths
+
+    def place(self, controller: str, name: str) -> str:  # noqa: ARG002 - one directory has them all
+        """The group's directory."""
+        return f"{self._parent}/{name}"
+
+    def freeze(self, name: str) -> bool:
+        """Says so; ``cgroup.events`` tells when the last one stands still."""
+        write_text(f"{self._parent}/{name}/cgroup.freeze", "1")
+        return keyed_numbers(read_text(f"{self._parent}/{name}/cgroup.events")).get("frozen") == 1
+
+    def thaw(self, name: str) -> None:
+        """Lets them go on."""
+        write_text(f"{self._parent}/{name}/cgroup.freeze", "0")
+
+    def is_frozen(self, name: str) -> bool:
+        """Whether they stand still, or are about to."""
+        path = f"{self._parent}/{name}/cgroup.freeze"
+        return os.path.exists(path) and read_text(path).strip() == "1"
 
     def _prepare(self) -> None:
         """Makes the parent and enables the controllers that there are on every level down to it."""
@@ -99,7 +187,7 @@ class CgroupsV2:
     def entrance(self, name: str) -> Entrance:
         """The process is born in the group."""
         flags = os.O_DIRECTORY | os.O_CLOEXEC
-        return Entrance([], os.open(f"{self._parent}/{name}", flags))
+        return Entrance([], os.open(f"{self._parent}/{name}", flags), ())
 
     def processes(self, name: str) -> list[int]:
         """Pids of the group and of those below it."""
@@ -118,17 +206,6 @@ class CgroupsV2:
             for pid in pids:
                 _kill(pid)
             pause()
-
-    def stats(self, name: str) -> Stats:
-        """Reads one file of each controller; a controller that is not enabled reads 0."""
-        directory = f"{self._parent}/{name}"
-        usage = keyed_numbers(read_text(f"{directory}/cpu.stat")).get("usage_usec", 0)
-        return Stats(
-            cpu_ns=usage * 1000,
-            memory_bytes=_number(f"{directory}/memory.current"),
-            memory_limit_bytes=_number(f"{directory}/memory.max"),
-            pids=_number(f"{directory}/pids.current"),
-        )
 
     def oom_kills(self, name: str) -> int:
         """The ``oom_kill`` counter of ``memory.events``."""
@@ -195,12 +272,13 @@ def load_device_program(program: bytes) -> int:
     return syscalls.bpf(syscalls.BPF_PROG_LOAD, attributes)
 
 
-def _number(path: str) -> int:
-    try:
-        text = read_text(path).strip()
-    except FileNotFoundError:
-        return 0
-    return int(text) if text.isdigit() else 0
+def _weight(directory: str, value: str) -> tuple[str, str]:
+    """The file that weighs block I/O, and what to write to it; "" is as the kernel has it."""
+    for file, convert in (("io.bfq.weight", int), ("io.weight", io_weight)):
+        if os.path.exists(f"{directory}/{file}"):
+            number = convert(int(value)) if value else _IO_WEIGHT_DEFAULT
+            return f"{directory}/{file}", str(number)
+    raise OSError(2, "the kernel has no weights of block I/O (its I/O scheduler cannot weigh)")
 
 
 def _kill(pid: int) -> None:

@@ -10,8 +10,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Protocol
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Protocol
 
     class Cgroups(Protocol):
         """All groups of one daemon."""
@@ -27,6 +27,30 @@ if TYPE_CHECKING:
             """
             ...
 
+        def update(self, name: str, limits: "Limits") -> None:
+            """Sets all limits of a group in use; what is zero becomes unlimited.
+
+            Raises:
+                OSError: the kernel refused one; those before it are as they were.
+            """
+            ...
+
+        def freeze(self, name: str) -> bool:
+            """Has all processes of the group stand still; False while some still run: it is to be called again."""
+            ...
+
+        def thaw(self, name: str) -> None:
+            """Lets them go on."""
+            ...
+
+        def is_frozen(self, name: str) -> bool:
+            """Whether its processes stand still, or are about to; False when the group is gone."""
+            ...
+
+        def place(self, controller: str, name: str) -> str:
+            """The group's directory with the files of a controller; "" without that controller."""
+            ...
+
         def entrance(self, name: str) -> "Entrance":
             """Opens what a new process needs to be in the group."""
             ...
@@ -37,14 +61,6 @@ if TYPE_CHECKING:
 
         def kill(self, name: str) -> None:
             """SIGKILL to every process in the group; a group that is gone is fine."""
-            ...
-
-        def stats(self, name: str) -> "Stats":
-            """What the group uses now.
-
-            Raises:
-                FileNotFoundError: there is no such group.
-            """
             ...
 
         def oom_kills(self, name: str) -> int:
@@ -61,6 +77,10 @@ if TYPE_CHECKING:
 
 
 MEMORY_UNLIMITED = -1
+CPU_PERIOD_US = 100_000
+"""The kernel's own."""
+CPU_SHARES = 1024
+"""The kernel's own."""
 KILL_ROUNDS_MAX = 50
 _KILL_PAUSE_SECONDS = 0.002
 _READ_BYTES_MAX = 1 << 20
@@ -70,21 +90,33 @@ class Limits:
     """What a group may use; zero means unlimited. The fields are those of ``worker.runtime.bundle.CgroupLimits``."""
 
     __slots__ = (
+        "blkio_weight",
         "cpu_period_us",
         "cpu_quota_us",
+        "cpu_shares",
+        "cpuset_cpus",
+        "cpuset_mems",
         "memory_bytes",
         "memory_reservation_bytes",
         "memory_swap_bytes",
+        "memory_swappiness",
+        "oom_kill_disable",
         "pids",
     )
 
-    def __init__(self, values: "Mapping[str, int]") -> None:
-        self.cpu_quota_us = values.get("cpu_quota_us", 0)
-        self.cpu_period_us = values.get("cpu_period_us", 0) or 100_000
-        self.memory_bytes = values.get("memory_bytes", 0)
-        self.memory_swap_bytes = values.get("memory_swap_bytes", 0)
-        self.memory_reservation_bytes = values.get("memory_reservation_bytes", 0)
-        self.pids = values.get("pids", 0)
+    def __init__(self, values: "Mapping[str, Any]") -> None:
+        self.cpu_quota_us: int = values.get("cpu_quota_us", 0)
+        self.cpu_period_us: int = values.get("cpu_period_us", 0) or CPU_PERIOD_US
+        self.cpu_shares: int = values.get("cpu_shares", 0)
+        self.cpuset_cpus: str = values.get("cpuset_cpus", "")
+        self.cpuset_mems: str = values.get("cpuset_mems", "")
+        self.memory_bytes: int = values.get("memory_bytes", 0)
+        self.memory_swap_bytes: int = values.get("memory_swap_bytes", 0)
+        self.memory_reservation_bytes: int = values.get("memory_reservation_bytes", 0)
+        self.memory_swappiness: int = values.get("memory_swappiness", -1)
+        self.oom_kill_disable: bool = values.get("oom_kill_disable", False)
+        self.pids: int = values.get("pids", 0)
+        self.blkio_weight: int = values.get("blkio_weight", 0)
 
     @property
     def memory_and_swap_bytes(self) -> int:
@@ -94,31 +126,18 @@ class Limits:
         return self.memory_swap_bytes or 2 * self.memory_bytes
 
 
-class Stats:
-    """What a group uses."""
-
-    __slots__ = ("cpu_ns", "memory_bytes", "memory_limit_bytes", "pids")
-
-    def __init__(
-        self, *, cpu_ns: int, memory_bytes: int, memory_limit_bytes: int, pids: int
-    ) -> None:
-        self.cpu_ns = cpu_ns
-        self.memory_bytes = memory_bytes
-        self.memory_limit_bytes = memory_limit_bytes
-        """0 is unlimited."""
-        self.pids = pids
-
-
 class Entrance:
     """Descriptors by which a new process comes into a group; close them when it is in."""
 
-    __slots__ = ("born_in", "to_join")
+    __slots__ = ("born_in", "shown", "to_join")
 
-    def __init__(self, to_join: list[int], born_in: int) -> None:
+    def __init__(self, to_join: list[int], born_in: int, shown: tuple[str, ...]) -> None:
         self.to_join = to_join
         """``cgroup.procs`` files that the process writes "0" to."""
         self.born_in = born_in
         """A directory for clone's CLONE_INTO_CGROUP, or -1."""
+        self.shown = shown
+        """v1: the hierarchies that the group is in, as mount options; empty for v2."""
 
     def join(self) -> None:
         """Called by the new process itself."""
@@ -178,7 +197,7 @@ def read_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a control file, in one write.
+    """Writes a control file, in one write; an empty text is an empty line.
 
     Raises:
         OSError: the kernel refused; the message names file and value.
@@ -186,12 +205,36 @@ def write_text(path: str, text: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(fd, text.encode())
+            os.write(fd, text.encode() or b"\n")
         finally:
             os.close(fd)
     except OSError as error:
         message = f"write {text!r} to {path}: {os.strerror(error.errno or 0)}"
         raise OSError(error.errno, message) from error
+
+
+def write_texts(settings: "Sequence[tuple[str, str]]") -> None:
+    """Writes several control files, or none: when one is refused, those before it get back what they had.
+
+    Raises:
+        OSError: the kernel refused; the message names file and value.
+    """
+    former: list[tuple[str, str]] = []
+    try:
+        for path, value in settings:
+            before = _written_value(read_text(path))
+            write_text(path, value)
+            former.append((path, before))
+    except OSError:
+        for path, value in reversed(former):
+            write_text(path, value)
+        raise
+
+
+def _written_value(text: str) -> str:
+    """What is to be written to have what was read; of several lines (``memory.oom_control``) the first tells."""
+    first, _, more = text.partition("\n")
+    return first.split()[-1] if more else first
 
 
 def keyed_numbers(text: str) -> dict[str, int]:

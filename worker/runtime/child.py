@@ -70,7 +70,7 @@ def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
         if order["hostname"]:
             syscalls.sethostname(order["hostname"].encode())
-        enter_rootfs(order, around.shown)
+        enter_rootfs(order, around.entrance.shown)
         report_fd = close_descriptors(around.report_fd)
         program = take_on(order["process"])
         if order["init"]:

@@ -14,7 +14,7 @@ import zlib
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from typing_extensions import override
 
@@ -28,9 +28,14 @@ from common.errors import (
     SystemFailureError,
     UnavailableError,
 )
+from worker.kernel.cgroups import open_cgroups
 from worker.runtime import refusal, wire
-from worker.runtime.bundle import Bundle, ExecResult, Exit, RunLease
-from worker.runtime.orders import ExecOrder, check_id, start_order
+from worker.runtime.bundle import Bundle, CgroupLimits, ExecResult, Exit, RunLease, Usage
+from worker.runtime.orders import ExecOrder, check_id, plain_limits, start_order
+from worker.runtime.usage import read_usage
+
+if TYPE_CHECKING:
+    from worker.kernel.cgroupfs import Cgroups
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,8 @@ START_SECONDS = 10.0
 """For a supervisor to come up, or to replace itself."""
 REQUEST_SECONDS = 60.0
 """For anything that does not wait for a container by its nature."""
+PAUSE_SECONDS = 10.0
+"""For all processes of a container to stand still: one that waits for a disk does not at once."""
 CLEANUP_SECONDS = 10.0
 """For the kernel to let go of a control group."""
 _PAUSE_SECONDS = 0.02
@@ -81,6 +88,7 @@ class RuntimeClient:
         self._lock = asyncio.Lock()
         self._wire: _Wire | None = None
         self._stamp = code_stamp()
+        self._groups: Cgroups | None = None
 
     # -- coming and going --------------------------------------------------------------------------
 
@@ -292,6 +300,50 @@ class RuntimeClient:
                 await self._clock.sleep(_PAUSE_SECONDS)
             else:
                 return
+
+    async def pause(self, container_id: str) -> None:
+        """Freezes all its processes; a frozen one stays so."""
+        check_id(container_id)
+        deadline = self._clock.monotonic() + PAUSE_SECONDS
+        while not await self._ask_again(wire.PAUSE, container_id):
+            if self._clock.monotonic() > deadline:
+                await self.resume(container_id)
+                raise SystemFailureError(
+                    f"processes of container {container_id} do not stand still"
+                )
+            await self._clock.sleep(_PAUSE_SECONDS)
+
+    async def resume(self, container_id: str) -> None:
+        """Lets them go on."""
+        check_id(container_id)
+        await self._ask_again(wire.RESUME, container_id)
+
+    async def limit(self, container_id: str, limits: CgroupLimits) -> None:
+        """Sets the limits of one that runs; nothing is changed when the kernel refuses one of them."""
+        check_id(container_id)
+        await self._ask_again(wire.LIMIT, (container_id, plain_limits(limits)))
+
+    async def usage(self, container_id: str) -> Usage:
+        """What it uses now."""
+        check_id(container_id)
+        try:
+            return await asyncio.to_thread(read_usage, self._cgroups(), container_id)
+        except OSError as error:
+            raise NotFoundError(f"container {container_id} is not running") from error
+
+    async def processes(self, container_id: str) -> Sequence[int]:
+        """Pids of all its processes, on the host."""
+        check_id(container_id)
+        pids = await asyncio.to_thread(self._cgroups().processes, container_id)
+        if not pids:
+            raise NotFoundError(f"container {container_id} is not running")
+        return pids
+
+    def _cgroups(self) -> "Cgroups":
+        """The kernel's own account, looked up at the first question."""
+        if self._groups is None:
+            self._groups = open_cgroups(self._cgroup_parent)
+        return self._groups
 
     async def running(self) -> frozenset[str]:
         """Ids of containers whose first process lives."""

@@ -107,7 +107,7 @@ class StartOrder(TypedDict):
     sysctls: list[tuple[str, str]]
     shm_bytes: int
     init: bool
-    limits: dict[str, int]
+    limits: dict[str, int | str]
     log_path: str
     log_max_bytes: int
     log_max_files: int
@@ -155,7 +155,7 @@ def start_order(bundle: Bundle) -> StartOrder:
         sysctls=[_sysctl(bundle, name, value) for name, value in sorted(bundle.sysctls.items())],
         shm_bytes=bundle.shm_bytes,
         init=bundle.init,
-        limits=_limits(bundle.limits),
+        limits=plain_limits(bundle.limits),
         log_path=bundle.log.path,
         log_max_bytes=bundle.log.max_bytes,
         log_max_files=max(bundle.log.max_files, 1),
@@ -255,7 +255,8 @@ def _file_order(content: FileContent | None) -> FileOrder | None:
     return FileOrder(data=content.data, uid=content.uid, gid=content.gid, mode=content.mode)
 
 
-def _limits(limits: CgroupLimits) -> dict[str, int]:
+def plain_limits(limits: CgroupLimits) -> dict[str, int | str]:
+    """As the supervisor gets them."""
     return {
         "cpu_quota_us": limits.cpu_quota_us,
         "cpu_period_us": limits.cpu_period_us,
@@ -263,4 +264,10 @@ def _limits(limits: CgroupLimits) -> dict[str, int]:
         "memory_swap_bytes": limits.memory_swap_bytes,
         "memory_reservation_bytes": limits.memory_reservation_bytes,
         "pids": limits.pids,
+        "cpu_shares": limits.cpu_shares,
+        "cpuset_cpus": limits.cpuset_cpus,
+        "cpuset_mems": limits.cpuset_mems,
+        "blkio_weight": limits.blkio_weight,
+        "memory_swappiness": limits.memory_swappiness,
+        "oom_kill_disable": limits.oom_kill_disable,
     }

@@ -24,6 +24,7 @@ from worker.runtime.refusal import (
     Refusal,
     describe,
 )
+from worker.runtime.reins import Reins
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Supervisor:
         self._by_pid: dict[int, Held] = {}
         self._executions: dict[int, Execution] = {}
         self._leases = Leases(loop, self._send_signal, self._kill_all)
+        self._reins = Reins(cgroups, self._running)
         self._leftovers: dict[str, int] = {}
         """Groups that the kernel held busy, and how often they were tried."""
         self.wants_to_end = False
@@ -90,6 +92,7 @@ class Supervisor:
             ),
             wire.REEXEC: self._reexec,
             wire.SHUTDOWN: self._shutdown,
+            **self._reins.verbs(),
         }
 
     # -- start -------------------------------------------------------------------------------------
@@ -276,6 +279,7 @@ class Supervisor:
 
     def _exec(self, request: "Request", order: "Any") -> None:  # noqa: ANN401
         held = self._running(order["id"])
+        self._reins.check_moving(held.id)
         if len(self._executions) >= EXECUTIONS_MAX:
             raise Refusal(UNAVAILABLE, f"{EXECUTIONS_MAX} further processes run already")
         limit = min(order["output_max_bytes"], OUTPUT_MAX_BYTES)

@@ -118,6 +118,27 @@ async def test_cleanup_gives_up_in_the_end(root: Path) -> None:
     assert len(asked) > CLEANUP_SECONDS
 
 
+async def test_pause_asks_until_all_stand_still(root: Path) -> None:
+    times = iter([False, False, True])
+    async with supervised(root, lambda *_: ("ok", next(times))) as client:
+        await client.pause("a")
+    assert list(times) == []
+
+
+async def test_what_does_not_stand_still_goes_on(root: Path) -> None:
+    asked: list[str] = []
+
+    def answer(verb: str, _: object) -> tuple[str, object]:
+        asked.append(verb)
+        return ("ok", False)
+
+    async with supervised(root, answer) as client:
+        with pytest.raises(SystemFailureError, match="do not stand still"):
+            await client.pause("a")
+    assert asked[-1] == wire.RESUME
+    assert set(asked[:-1]) == {wire.PAUSE}
+
+
 @pytest.mark.parametrize("name", ["../etc", "", "a/b", ".hidden"])
 async def test_ids_that_lead_elsewhere_never_leave(root: Path, name: str) -> None:
     async with supervised(root, lambda *_: pytest.fail("it was asked")) as client:
