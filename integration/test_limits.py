@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConflictError, NotFoundError, SystemFailureError
-from integration import test_runtime
-from integration.test_runtime import BUSYBOX, World, needs
+from integration.runtime_world import BUSYBOX, World
+from integration.test_runtime import needs
 from worker.runtime.bundle import BundleMount, CgroupLimits, Usage
 
-root = test_runtime.root
-world = test_runtime.world
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not BUSYBOX.exists(), reason="needs busybox-static"),

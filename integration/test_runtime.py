@@ -1,17 +1,14 @@
 """Real containers by the real supervisor; needs root and a static busybox."""
 
 import asyncio
-import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,180 +17,22 @@ from common.errors import (
     ConflictError,
     InvalidInputError,
     NotFoundError,
-    NotImplementedHereError,
     SystemFailureError,
 )
+from integration.runtime_world import BUSYBOX, World, left_groups, lives_after_a_while
 from worker.kernel.cgroup_v1 import CgroupsV1
 from worker.kernel.cgroup_v2 import CgroupsV2
 from worker.kernel.cgroupfs import Hierarchies, Limits, find_hierarchies, pause
 from worker.kernel.cgroups import open_cgroups
 from worker.kernel.syscalls import clone
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, LogOptions, RootFs, RunLease
-from worker.runtime.capabilities import DEFAULT_CAPABILITIES
+from worker.runtime.bundle import BundleMount, CgroupLimits, LogOptions, RunLease
 from worker.runtime.client import RuntimeClient
 from worker.runtime.usage import read_usage
-
-BUSYBOX = Path("/bin/busybox")
-APPLETS = [
-    "sh",
-    "ls",
-    "cat",
-    "id",
-    "sleep",
-    "mknod",
-    "mount",
-    "echo",
-    "true",
-    "hostname",
-    "ps",
-    "kill",
-    "head",
-    "tail",
-    "yes",
-    "dd",
-    "grep",
-    "readlink",
-    "touch",
-    "seq",
-    "tr",
-    "wc",
-    "mkdir",
-    "stat",
-    "cut",
-    "setsid",
-]
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not BUSYBOX.exists(), reason="needs busybox-static"),
 ]
-
-
-@dataclass
-class World:
-    """A directory, a cgroup parent and a client of our own."""
-
-    root: Path
-    parent: str
-    client: RuntimeClient
-    made: list[str] = field(default_factory=list)
-
-    @property
-    def base(self) -> Path:
-        return self.root / "base"
-
-    def bundle(self, name: str, *argv: str, **changes: object) -> Bundle:
-        """A container's bundle; the same name again has the same writable layer."""
-        home = self.root / name
-        for part in ("upper", "work", "merged"):
-            (home / part).mkdir(parents=True, exist_ok=True)
-        self.made.append(name)
-        bundle = Bundle(
-            id=name,
-            rootfs=RootFs(
-                lower=(str(self.base),),
-                upper=str(home / "upper"),
-                work=str(home / "work"),
-                merged=str(home / "merged"),
-            ),
-            argv=argv,
-            capabilities=DEFAULT_CAPABILITIES,
-            log=LogOptions(path=str(home / "log")),
-        )
-        return replace(bundle, **changes)  # type: ignore[arg-type]  # names of fields
-
-    def layer(self, name: str) -> Path:
-        """A further layer, to be filled."""
-        path = self.root / f"layer-{name}"
-        path.mkdir()
-        return path
-
-    def with_layer(self, bundle: Bundle, layer: Path) -> Bundle:
-        """The bundle with a layer on top of its own."""
-        rootfs = replace(bundle.rootfs, lower=(str(layer), *bundle.rootfs.lower))
-        return replace(bundle, rootfs=rootfs)
-
-    def lines(self, name: str, stream: str = "stdout") -> list[str]:
-        text = (self.root / name / "log").read_text()
-        entries = [json.loads(line) for line in text.splitlines()]
-        return [one["log"].rstrip("\n") for one in entries if one["stream"] == stream]
-
-    async def run(self, bundle: Bundle) -> list[str]:
-        """Runs it to its end, which must be good; gives the lines it said."""
-        await self.client.start(bundle)
-        ended = await self.client.wait(bundle.id)
-        assert ended.code == 0, self.lines(bundle.id) + self.lines(bundle.id, "stderr")
-        return self.lines(bundle.id)
-
-    async def say(self, name: str, script: str, **changes: object) -> list[str]:
-        return await self.run(self.bundle(name, "sh", "-c", script, **changes))
-
-    def supervisor(self) -> int:
-        return int((self.root / "exec" / "supervisor.pid").read_text())
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """Short, since the path of a unix socket has a limit."""
-    path = Path(tempfile.mkdtemp(prefix="rt-"))
-    base = path / "base"
-    for directory in ("bin", "etc", "tmp", "root", "home/app"):
-        (base / directory).mkdir(parents=True)
-    (base / "tmp").chmod(0o1777)
-    shutil.copy(BUSYBOX, base / "bin/busybox")
-    for applet in APPLETS:
-        (base / "bin" / applet).symlink_to("busybox")
-    (base / "etc/passwd").write_text(
-        "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"
-    )
-    (base / "etc/group").write_text("root:x:0:\napp:x:1000:\nextra:x:77:app\n")
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-async def world(root: Path) -> AsyncIterator[World]:
-    parent = f"/swarmd-test-runtime-{os.getpid()}"
-    client = RuntimeClient(root / "exec", parent)
-    await client.open()
-    world = World(root, parent, client)
-    try:
-        yield world
-    finally:
-        for name in dict.fromkeys(world.made):
-            await client.kill(name)
-            with contextlib.suppress(NotFoundError):
-                await client.wait(name)
-            await client.cleanup(name)
-        supervisor = world.supervisor()
-        await client.shutdown()
-        assert left_groups(parent) == []
-        assert mounts_of(root) == []
-        assert not await lives_after_a_while(supervisor)
-        assert [path.name for path in (root / "exec/exits").iterdir()] == []
-        assert [path.name for path in (root / "exec/running").iterdir()] == []
-        assert not (root / "exec/supervisor.sock").exists()
-
-
-def mounts_of(root: Path) -> list[str]:
-    """What of ours is mounted on the host; other programs may mount meanwhile."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line for line in lines if str(root) in line]
-
-
-def left_groups(parent: str) -> list[str]:
-    found = find_hierarchies(Path("/proc/self/mountinfo").read_text())
-    places = {*found.controllers.values(), found.unified} - {""}
-    return [f"{place}{parent}" for place in places if Path(f"{place}{parent}").exists()]
-
-
-async def lives_after_a_while(pid: int) -> bool:
-    for _ in range(100):
-        state = Path(f"/proc/{pid}/stat")
-        if not state.exists() or ") Z " in state.read_text():
-            return False
-        await asyncio.sleep(0.02)
-    return True
 
 
 # -- isolation -------------------------------------------------------------------------------------
@@ -563,11 +402,6 @@ async def test_a_script_without_its_interpreter_is_refused(world: World) -> None
 async def test_an_unknown_user_is_refused(world: World) -> None:
     with pytest.raises(InvalidInputError, match="unable to find user nobody"):
         await world.client.start(world.bundle("a", "true", user="nobody"))
-
-
-async def test_a_terminal_is_refused(world: World) -> None:
-    with pytest.raises(NotImplementedHereError):
-        await world.client.start(world.bundle("a", "sh", tty=True))
 
 
 async def test_starting_twice_is_a_conflict_while_it_runs(world: World) -> None:

@@ -31,7 +31,7 @@ class Attaching:
             raise ConflictError(
                 f"container {container.id} is restarting, wait until the container is running"
             )
-        streams = await self._runtime.attach(container.id)
+        streams = await self._runtime.attach(container.id, before_start=not live.has_process)
         self._register.tell(live.container, "attach")
         return streams
 

@@ -11,7 +11,14 @@ from worker.runtime.bundle import CgroupLimits, FurtherProcess, Usage
 class NothingFurther:
     """An ``AttachingRuntime`` that refuses."""
 
-    async def attach(self, container_id: str) -> Streams:
+    async def attach(
+        self,
+        container_id: str,
+        *,
+        before_start: bool = False,  # noqa: ARG002 - as the port says
+        with_input: bool = True,  # noqa: ARG002
+        with_output: bool = True,  # noqa: ARG002
+    ) -> Streams:
         """Refused."""
         return _refuse("attach", container_id)
 

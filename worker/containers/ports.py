@@ -24,7 +24,11 @@ class Streams(Protocol):
     async def read(self) -> tuple[int, bytes] | None:
         """The next piece: 1 (stdout, or a terminal) or 2 (stderr) and its bytes; None once both have ended.
 
-        The process waits while nobody reads.
+        The process waits while nobody reads; but who is attached to a container and takes nothing for five minutes
+        while something waits is cut off.
+
+        Raises:
+            UnavailableError: it broke off before the end: cut off, or the supervisor was lost.
         """
         ...
 
@@ -33,7 +37,7 @@ class Streams(Protocol):
         ...
 
     async def close_input(self) -> None:
-        """It reads the end of its input."""
+        """It reads the end of its input; a terminal has none, and stays as it is."""
         ...
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -66,13 +70,23 @@ class Spawned(Protocol):
 class AttachingRuntime(Protocol):
     """What a runtime does beyond a task's life."""
 
-    async def attach(self, container_id: str) -> Streams:
+    async def attach(
+        self,
+        container_id: str,
+        *,
+        before_start: bool = False,
+        with_input: bool = True,
+        with_output: bool = True,
+    ) -> Streams:
         """What a container writes from now on, and its input; several may be attached at a time.
 
-        Attached before it is started is attached from its first byte.
+        With ``before_start`` one that does not run is about to be started: attached from its first byte. Who is not
+        ``with_output`` reads nothing but the end, and does not hold the container up. ``close_input`` ends the
+        container's input whatever its ``stdin_once`` says; who is ``with_input`` and leaves ends it only with
+        ``stdin_once``.
 
         Raises:
-            NotFoundError: it neither runs nor was announced by an earlier ``attach``.
+            NotFoundError: it does not run.
             UnavailableError: too many are attached.
         """
         ...

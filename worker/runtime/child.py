@@ -7,6 +7,7 @@ from worker.kernel import syscalls
 from worker.runtime.process import REPORT_FD, close_descriptors, confine_self, execute, take_on
 from worker.runtime.refusal import SYSTEM, Refusal, describe
 from worker.runtime.rootfs import enter_rootfs
+from worker.runtime.terminal import open_console, take_foreground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from worker.kernel.cgroupfs import Entrance
     from worker.runtime.orders import ProcessOrder, StartOrder
+    from worker.runtime.plumbing import Stdio
     from worker.runtime.process import Program
 
 FAILURE_CODE = 127
@@ -45,7 +47,7 @@ class Surroundings:
         *,
         entrance: "Entrance",
         namespace_fd: int,
-        stdio: tuple[int, int, int],
+        stdio: "Stdio",
         report_fd: int,
         nofile: tuple[int, int],
         shown: tuple[str, ...],
@@ -70,7 +72,7 @@ def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
         if order["hostname"]:
             syscalls.sethostname(order["hostname"].encode())
-        enter_rootfs(order, around.entrance.shown)
+        enter_rootfs(order, around.entrance.shown, around.stdio.console_fd)
         report_fd = close_descriptors(around.report_fd)
         program = take_on(order["process"])
         if order["init"]:
@@ -93,6 +95,8 @@ def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Neve
             | syscalls.CLONE_NEWCGROUP
         )
         syscalls.setns(around.namespace_fd, kinds)
+        if around.stdio.console_fd >= 0:
+            open_console(around.stdio.console_fd, order["rows"], order["columns"])
         report_fd = close_descriptors(around.report_fd)
         execute(take_on(order), report_fd)
 
@@ -127,7 +131,7 @@ def _leave_supervisor(process: "ProcessOrder", around: Surroundings) -> None:
     syscalls.die_with_parent(_SIGKILL)
     around.entrance.join()
     os.setsid()
-    for number, fd in enumerate(around.stdio):
+    for number, fd in enumerate(around.stdio.streams):
         os.dup2(fd, number)
     for number in (*IGNORED_BY_SUPERVISOR, _SIGTERM):
         syscalls.default_signal(number)
@@ -148,6 +152,7 @@ def _watch_over(program: "Program", report_fd: int) -> "Never":
     syscalls.block_signals(_FORWARDED)
     pid = syscalls.clone(0)
     if pid == 0:
+        take_foreground()
         syscalls.unblock_all_signals()
         _or_report(lambda: execute(program, report_fd), report_fd)
     confine_self(program)

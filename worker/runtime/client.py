@@ -5,18 +5,14 @@ connection ends. Closing it leaves supervisor and containers alone.
 """
 
 import asyncio
-import itertools
 import logging
 import socket
-import struct
 import sys
 import zlib
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
-
-from typing_extensions import override
+from typing import TYPE_CHECKING, Self
 
 from common.clock import Clock, SystemClock
 from common.descriptors import AS_FOUND
@@ -24,14 +20,24 @@ from common.errors import (
     ConflictError,
     InvalidInputError,
     NotFoundError,
-    SwarmdError,
     SystemFailureError,
     UnavailableError,
 )
 from worker.kernel.cgroups import open_cgroups
-from worker.runtime import refusal, wire
-from worker.runtime.bundle import Bundle, CgroupLimits, ExecResult, Exit, RunLease, Usage
-from worker.runtime.orders import ExecOrder, check_id, plain_limits, start_order
+from worker.runtime import wire
+from worker.runtime.bundle import (
+    Bundle,
+    CgroupLimits,
+    ExecResult,
+    Exit,
+    FurtherProcess,
+    RunLease,
+    Usage,
+)
+from worker.runtime.link import Link, SupervisorLostError, check_root
+from worker.runtime.orders import ExecOrder, check_id, plain_limits, spawn_order, start_order
+from worker.runtime.spawned import Ends, SpawnedProcess
+from worker.runtime.streams import AttachedStreams
 from worker.runtime.usage import read_usage
 
 if TYPE_CHECKING:
@@ -54,7 +60,6 @@ _LOST_MAX = 100
 _SAID_MAX = 4096
 _MILLISECONDS = 1000
 _NANO = 10**9
-_PEER_FORMAT = "3i"
 
 _HERE = Path(__file__).resolve().parent
 _PROGRAM = _HERE / "supervisor_main.py"
@@ -65,18 +70,6 @@ _SOURCES = (
     "kernel/device_rules.py",
 )
 
-_ERRORS: dict[str, type[SwarmdError]] = {
-    refusal.INVALID: InvalidInputError,
-    refusal.CONFLICT: ConflictError,
-    refusal.NOT_FOUND: NotFoundError,
-    refusal.UNAVAILABLE: UnavailableError,
-    refusal.SYSTEM: SystemFailureError,
-}
-
-
-class _SupervisorLostError(UnavailableError):
-    """The connection ended before the answer came."""
-
 
 class RuntimeClient:
     """Processes in namespaces and control groups, by way of the supervisor."""
@@ -86,7 +79,7 @@ class RuntimeClient:
         self._cgroup_parent = cgroup_parent
         self._clock = clock or SystemClock()
         self._lock = asyncio.Lock()
-        self._wire: _Wire | None = None
+        self._wire: Link | None = None
         self._stamp = code_stamp()
         self._groups: Cgroups | None = None
 
@@ -127,20 +120,20 @@ class RuntimeClient:
         lost = (await self._connected()).lost
         try:
             await self._ask(wire.SHUTDOWN, None)
-        except _SupervisorLostError:
+        except SupervisorLostError:
             logger.info("the supervisor ended before it answered")
         async with asyncio.timeout(REQUEST_SECONDS):
             await lost.wait()
         await self.close()
 
-    async def _connected(self) -> "_Wire":
+    async def _connected(self) -> Link:
         async with self._lock:
             if self._wire is not None and not self._wire.lost.is_set():
                 return self._wire
             self._wire = await self._connect()
             return self._wire
 
-    async def _connect(self) -> "_Wire":
+    async def _connect(self) -> Link:
         try:
             found = await self._dial()
         except (FileNotFoundError, ConnectionRefusedError):
@@ -155,19 +148,40 @@ class RuntimeClient:
             return found
         return await self._upgrade(found, int(hello["protocol"]))
 
-    async def _dial(self) -> "_Wire":
+    async def _dial(self) -> Link:
         loop = asyncio.get_running_loop()
         path = str(self._exec_root / wire.SOCKET)
-        transport, found = await loop.create_unix_connection(_Wire, path)
-        peer: socket.socket = transport.get_extra_info("socket")
-        size = struct.calcsize(_PEER_FORMAT)
-        _, uid, _ = struct.unpack(
-            _PEER_FORMAT, peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        )
-        if uid != 0:
+        transport, found = await loop.create_unix_connection(Link, path)
+        try:
+            check_root(transport.get_extra_info("socket"), self._exec_root / wire.SOCKET)
+        except SystemFailureError:
             transport.close()
-            raise SystemFailureError(f"{path} is served by user {uid}, not by root")
+            raise
         return found
+
+    async def _dial_socket(self) -> socket.socket:
+        """A connection of one's own; the kernel may have no room for it in the supervisor's queue for a moment."""
+        path = self._exec_root / wire.SOCKET
+        deadline = self._clock.monotonic() + START_SECONDS
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            peer.setblocking(False)  # noqa: FBT003 - the signature is Python's
+            while True:
+                try:
+                    peer.connect(str(path))
+                except BlockingIOError:
+                    if self._clock.monotonic() > deadline:
+                        raise
+                    await self._clock.sleep(_PAUSE_SECONDS)
+                else:
+                    check_root(peer, path)
+                    return peer
+        except OSError as error:
+            peer.close()
+            raise SupervisorLostError from error
+        except BaseException:
+            peer.close()
+            raise
 
     def _command(self) -> list[str]:
         """The supervisor's program, in a new process or in place of the one that runs."""
@@ -181,7 +195,7 @@ class RuntimeClient:
             reason = said.decode(errors="replace").strip() or "the supervisor did not start"
             raise SystemFailureError(reason, hint=f"see {self._exec_root}/supervisor.log")
 
-    async def _replace(self, found: "_Wire", parent: str) -> "_Wire":
+    async def _replace(self, found: Link, parent: str) -> Link:
         """Another cgroup parent: one that runs nothing makes room."""
         try:
             await found.ask(wire.SHUTDOWN, None, REQUEST_SECONDS)
@@ -192,7 +206,7 @@ class RuntimeClient:
         await found.lost.wait()
         return await self._connect()
 
-    async def _upgrade(self, found: "_Wire", protocol: int) -> "_Wire":
+    async def _upgrade(self, found: Link, protocol: int) -> Link:
         """Other code: it executes ours in its own place. A busy one is asked again; in the end it stays as it is."""
         check = [sys.executable, *wire.FLAGS, str(_PROGRAM), wire.CHECK]
         said = await _first_words(check)
@@ -221,7 +235,7 @@ class RuntimeClient:
         """For what may be done twice: once more when the supervisor was lost meanwhile."""
         try:
             return await self._ask(verb, arguments)
-        except _SupervisorLostError:
+        except SupervisorLostError:
             return await self._ask(verb, arguments)
 
     # -- the Runtime port --------------------------------------------------------------------------
@@ -257,7 +271,7 @@ class RuntimeClient:
         for _ in range(_LOST_MAX):
             try:
                 code, oom_killed, at = _triple(await self._ask(wire.WAIT, container_id, None))
-            except _SupervisorLostError:
+            except SupervisorLostError:
                 await self._clock.sleep(_PAUSE_SECONDS)
                 continue
             return Exit(id=container_id, code=code, oom_killed=oom_killed, at=at)
@@ -286,6 +300,74 @@ class RuntimeClient:
                 return ExecResult(code=code, output=output)
             case _:
                 raise SystemFailureError(f"not the end of a program: {answer!r}")
+
+    async def attach(
+        self,
+        container_id: str,
+        *,
+        before_start: bool = False,
+        with_input: bool = True,
+        with_output: bool = True,
+    ) -> AttachedStreams:
+        """What a container writes from now on, and its input; several may be attached at a time.
+
+        With ``before_start`` one that does not run is about to be started: attached from its first byte. Who is not
+        ``with_output`` reads nothing but the end.
+
+        Raises:
+            NotFoundError: it does not run.
+            UnavailableError: too many are attached.
+        """
+        check_id(container_id)
+        await self._connected()
+        peer = await self._dial_socket()
+        try:
+            _, streams = await asyncio.get_running_loop().create_unix_connection(
+                AttachedStreams, sock=peer
+            )
+        except BaseException:
+            peer.close()
+            raise
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await streams.ask((container_id, before_start, with_input, with_output))
+        except TimeoutError as error:
+            streams.close()
+            raise SystemFailureError("the supervisor did not answer") from error
+        except BaseException:
+            streams.close()
+            raise
+        return streams
+
+    async def spawn(self, container_id: str, process: FurtherProcess) -> SpawnedProcess:
+        """Runs a further process in a container that runs.
+
+        Raises:
+            NotFoundError: the container does not run.
+            InvalidInputError: the program does not exist, or cannot run here.
+            UnavailableError: too many run already.
+        """
+        order = spawn_order(container_id, process)
+        await self._connected()
+        ends = Ends(tty=process.tty, open_stdin=process.open_stdin, detached=process.detached)
+        try:
+            peer = await self._dial_socket()
+            spawned = SpawnedProcess()
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await spawned.begin(peer, order, ends)
+        except TimeoutError as error:
+            raise SystemFailureError("the supervisor did not answer") from error
+        finally:
+            ends.close()
+        return spawned
+
+    async def resize(self, container_id: str, rows: int, columns: int) -> None:
+        """Says how large the terminal of its first process is.
+
+        Raises:
+            NotFoundError: it does not run, or has no terminal.
+        """
+        await self._ask_again(wire.RESIZE, (container_id, rows, columns))
 
     async def cleanup(self, container_id: str) -> None:
         """Takes away its cgroup and exit record; may be called again. The container must have ended."""
@@ -351,82 +433,6 @@ class RuntimeClient:
         if not isinstance(answer, list):
             raise SystemFailureError(f"not a list of containers: {answer!r}")
         return frozenset(map(str, answer))
-
-
-class _Wire(asyncio.Protocol):
-    """One connection: requests out, answers to whoever waits for them."""
-
-    def __init__(self) -> None:
-        self._reader = wire.FrameReader()
-        self._transport: asyncio.Transport | None = None
-        self._waiting: dict[int, asyncio.Future[object]] = {}
-        self._numbers = itertools.count(1)
-        self.lost = asyncio.Event()
-
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's are not of asyncio's classes
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        try:
-            for value in self._reader.feed(data):
-                self._deliver(value)
-        except wire.FrameError:
-            logger.exception("the supervisor's answer cannot be read")
-            self.close()
-
-    def _deliver(self, value: object) -> None:
-        match value:
-            case (int() as number, str() as outcome, answer):
-                future = self._waiting.pop(number, None)
-            case _:
-                raise wire.FrameError(f"not an answer: {value!r}")
-        if future is None or future.done():
-            return
-        if outcome == wire.OK:
-            future.set_result(answer)
-        else:
-            future.set_exception(_ERRORS.get(outcome, SystemFailureError)(str(answer)))
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(_SupervisorLostError("the supervisor ended or was replaced"))
-        self._waiting.clear()
-
-    async def ask(self, verb: str, arguments: object, seconds: float | None) -> object:
-        """Sends a request and waits for its answer.
-
-        Raises:
-            SwarmdError: what the supervisor answered instead, or that the time was up.
-        """
-        if self._transport is None or self.lost.is_set():
-            raise _SupervisorLostError("the supervisor ended or was replaced")
-        number = next(self._numbers)
-        try:
-            frame = wire.encode_frame((number, verb, arguments))
-        except wire.FrameError as error:
-            raise InvalidInputError(f"the container's description is too large: {error}") from error
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        self._transport.write(frame)
-        try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError as error:
-            raise SystemFailureError(f"the supervisor did not answer in {seconds} s") from error
-        finally:
-            self._waiting.pop(number, None)
-
-    def close(self) -> None:
-        """Ends the connection now; ``lost`` is set a moment later."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def _triple(answer: object) -> tuple[int, bool, float]:

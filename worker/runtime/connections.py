@@ -1,4 +1,4 @@
-"""The supervisor's side of the wire: clients, their requests, and replies that may come later."""
+"""The supervisor's side of the wire: clients, their requests and descriptors, and replies that may come later."""
 
 import _socket  # ``socket`` adds a megabyte of enum and selectors
 import os
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
     Verb = Callable[["Request", object], None]
 
-CONNECTIONS_MAX = 64
-BACKLOG = 16
+CONNECTIONS_MAX = 2048
+"""Each further process that somebody waits for has one."""
+BACKLOG = 256
+DESCRIPTORS_MAX = 3
+"""That come with one request: the standard streams of a further process."""
 _READ_BYTES = 65536
 _OUTGOING_MAX = 2 * FRAME_MAX
 _PEER_FORMAT = "3i"
 _REQUEST_PARTS = 3
+_ANCILLARY_BYTES = _socket.CMSG_SPACE(DESCRIPTORS_MAX * struct.calcsize("i"))
 
 
 class Request:
@@ -44,12 +48,25 @@ class Request:
         """It cannot be done."""
         self._connection.send((self._number, refusal.kind, refusal.message))
 
+    def take_descriptors(self) -> list[int]:
+        """What came with the request; it is the taker's to close."""
+        return self._connection.take_descriptors()
+
+    def take_connection(self) -> "tuple[int, FrameReader]":
+        """The connection itself, which speaks otherwise from here on; it is the taker's to close."""
+        return self._connection.detach()
+
+    def encode(self, value: object) -> bytes:
+        """The answer, for a connection that was taken."""
+        return encode_frame((self._number, OK, value))
+
 
 class Connection:
     """One client."""
 
     def __init__(self, fd: int, loop: EventLoop, verbs: "dict[str, Verb]") -> None:
         self._fd = fd
+        self._descriptors: list[int] = []
         self._loop = loop
         self._verbs = verbs
         self._reader = FrameReader()
@@ -69,7 +86,7 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            piece = os.read(self._fd, _READ_BYTES)
+            piece = self._receive()
             values = self._reader.feed(piece)
         except BlockingIOError:
             return
@@ -80,7 +97,26 @@ class Connection:
             self.close()
             return
         for value in values:
-            self._handle(value)
+            if self.is_open:
+                self._handle(value)
+
+    def _receive(self) -> bytes:
+        """What is there, and descriptors that came with it."""
+        peer = _socket.socket(fileno=self._fd)
+        try:
+            piece, ancillary, flags, _ = peer.recvmsg(
+                _READ_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
+            )
+        finally:
+            peer.detach()
+        size = struct.calcsize("i")
+        for _level, kind, content in ancillary:
+            if kind == _socket.SCM_RIGHTS:
+                count = len(content) // size
+                self._descriptors += struct.unpack(f"{count}i", content[: count * size])
+        if flags & _socket.MSG_CTRUNC or len(self._descriptors) > DESCRIPTORS_MAX:
+            raise FrameError("more descriptors than a request can have")
+        return bytes(piece)
 
     def _handle(self, value: object) -> None:
         if not isinstance(value, tuple) or len(value) != _REQUEST_PARTS:
@@ -125,8 +161,25 @@ class Connection:
             return
         self._loop.watch(self._fd, self._ready, READABLE)
 
+    def take_descriptors(self) -> list[int]:
+        """What has come and nobody has taken yet."""
+        taken, self._descriptors = self._descriptors, []
+        return taken
+
+    def detach(self) -> tuple[int, FrameReader]:
+        """Gives the connection away; from here on this one is closed."""
+        fd, self._fd = self._fd, -1
+        self._loop.forget(fd)
+        self._close_descriptors()
+        return fd, self._reader
+
+    def _close_descriptors(self) -> None:
+        for fd in self.take_descriptors():
+            os.close(fd)
+
     def close(self) -> None:
         """Ends it; requests that wait are dropped when they are answered."""
+        self._close_descriptors()
         if self._fd >= 0:
             self._loop.forget(self._fd)
             os.close(self._fd)

@@ -9,14 +9,19 @@ import os
 from worker.kernel import syscalls
 from worker.runtime.held import Held, Stream
 from worker.runtime.output import LogFile
+from worker.runtime.standard_input import Input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_VERSION = 1
+_VERSION = 2
+_VERSION_WITHOUT_INPUT = 1
+"""Of 0.1.0: containers had neither input nor terminal."""
 _MARSHAL_VERSION = 2
+_FORMERLY_UNSAID: "dict[str, Any]" = {"rows": 0, "columns": 0, "seccomp": b""}
+"""Fields of a process order that an older supervisor did not hand over, as it would have had them."""
 _READ_BYTES = 1 << 20
 
 
@@ -44,7 +49,11 @@ def write_handover(held: "Iterable[Held]", kept: Kept) -> int:
         streams = [(stream.name, stream.fd, stream.pending) for stream in one.streams]
         inherited += [fd for _, fd, _ in streams if fd >= 0]
         rule = one.log.rule if one.log is not None else ("", 0, 0)
-        containers.append((one.id, one.pid, dict(one.process), streams, rule))
+        words = None
+        if one.input is not None:
+            words = _input_words(one.input)
+            inherited += [one.input.fd] if one.input.fd >= 0 else []
+        containers.append((one.id, one.pid, dict(one.process), streams, rule, words))
     memory = os.memfd_create("handover", 0)
     os.write(memory, marshal.dumps((_VERSION, own, kept.nofile, containers), _MARSHAL_VERSION))
     for fd in inherited:
@@ -64,7 +73,9 @@ def read_handover(memory: int) -> tuple[list[Held], Kept]:
         content += os.pread(memory, _READ_BYTES, len(content))
     version, own, nofile, containers = marshal.loads(content)  # noqa: S302 - our own memory
     os.close(memory)
-    if version != _VERSION:
+    if version == _VERSION_WITHOUT_INPUT:
+        containers = [(*item, None) for item in containers]
+    elif version != _VERSION:
         raise OSError(22, f"a handover of version {version} is not understood")
     for fd in own:
         os.set_inheritable(fd, False)  # noqa: FBT003
@@ -72,7 +83,9 @@ def read_handover(memory: int) -> tuple[list[Held], Kept]:
 
 
 def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
-    container_id, pid, process, streams, rule = item
+    container_id, pid, process, streams, rule, words = item
+    for name, value in _FORMERLY_UNSAID.items():
+        process.setdefault(name, value)
     held = Held(container_id, process)
     held.pid = pid
     held.streams = [Stream(name, fd, pending) for name, fd, pending in streams]
@@ -81,7 +94,24 @@ def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
             os.set_inheritable(stream.fd, False)  # noqa: FBT003
     if rule[0]:
         held.log = LogFile(*rule)
+    if words is not None:
+        held.input = _read_input(words)
     return held
+
+
+def _input_words(one: Input) -> "tuple[Any, ...]":
+    flags = (one.is_terminal, one.takes, one.ends_with_first, one.is_ending)
+    return (one.fd, flags, bytes(one.pending))
+
+
+def _read_input(words: "Any") -> Input:  # noqa: ANN401 - from marshal
+    fd, (is_terminal, takes, ends_with_first, is_ending), pending = words
+    if fd >= 0:
+        os.set_inheritable(fd, False)  # noqa: FBT003
+    found = Input(fd, is_terminal=is_terminal, takes=takes, ends_with_first=ends_with_first)
+    found.is_ending = is_ending
+    found.pending += pending
+    return found
 
 
 def seal_executable(arguments: list[str]) -> None:

@@ -1,31 +1,34 @@
-"""Containers and further processes as the supervisor holds them: their pipes, their logs, their ends."""
+"""Containers as the supervisor holds them: their pipes or terminal, their logs, who is attached, their ends."""
 
 import os
 from time import time_ns
 
-from worker.runtime.child import SIGNALLED
+from worker.runtime import terminal
+from worker.runtime.audience import MEMBERS_MAX, Audience
 from worker.runtime.eventloop import EventLoop
 from worker.runtime.output import LogFile, cut_lines, entry_ending, format_entry
-from worker.runtime.process import READY
-from worker.runtime.refusal import SYSTEM, Refusal, decode_refusal
+from worker.runtime.refusal import NOT_FOUND, UNAVAILABLE, Refusal
+from worker.runtime.standard_input import Input
+from worker.runtime.wire import END, STDERR, STDOUT, encode_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from worker.runtime.audience import Attached
     from worker.runtime.connections import Request
     from worker.runtime.orders import ProcessOrder
+    from worker.runtime.reports import Report
 
 PUMP_BYTES = 65536
 """Read from one pipe before the others get their turn."""
 DRAIN_BYTES_MAX = 16 << 20
 """Read from a pipe once its container is dead: the kernel's largest pipe is 1 MiB, unless someone outside writes on."""
-REPORT_MAX = 8192
 WAITERS_MAX = 64
 
 
 class Stream:
-    """One output pipe of a container, on its way into the log."""
+    """One output of a container, on its way into the log: a pipe, or its terminal."""
 
     __slots__ = ("fd", "name", "pending")
 
@@ -37,53 +40,16 @@ class Stream:
         """The beginning of a line."""
 
 
-class Report:
-    """The pipe by which a child says that it is about to execute its program, or why not."""
-
-    __slots__ = ("content", "fd")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.content = b""
-
-    def read(self) -> bool:
-        """Reads what is there; True at the end."""
-        while self.fd >= 0:
-            try:
-                piece = os.read(self.fd, REPORT_MAX)
-            except BlockingIOError:
-                return False
-            self.content = (self.content + piece)[:REPORT_MAX]
-            if not piece:
-                return True
-        return True
-
-    @property
-    def has_executed(self) -> bool:
-        """True once the end was reached and nothing went wrong before."""
-        return self.content == READY
-
-    def refusal(self, status: int) -> Refusal:
-        """Why it did not, given the status that the child ended with."""
-        words = self.content.removeprefix(READY)
-        if words:
-            return decode_refusal(words)
-        code = exit_code(status)
-        hint = ": the memory limit is too small" if code == SIGNALLED + 9 else ""
-        return Refusal(SYSTEM, f"the container's set-up ended with code {code}{hint}")
-
-    def close(self) -> None:
-        """Closes the pipe."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
 class Held:
     """A container whose first process has not been reaped."""
 
     __slots__ = (
+        "_is_choked",
+        "_loop",
+        "audience",
+        "console",
         "id",
+        "input",
         "log",
         "lost_entries",
         "pid",
@@ -100,25 +66,72 @@ class Held:
         """What a further process gets, too."""
         self.pid = 0
         self.streams: list[Stream] = []
+        self.input: Input | None = None
+        """None: it reads /dev/null."""
+        self.console = -1
+        """The socket by which its set-up sends its terminal, until it came."""
         self.log: LogFile | None = None
         self.lost_entries = 0
         self.report: Report | None = None
         """Until the program runs."""
         self.starter: Request | None = None
         self.waiters: list[Request] = []
+        self.audience: Audience | None = None
+        """While somebody is attached."""
+        self._loop: EventLoop | None = None
+        self._is_choked = False
+        """Whether its output is left unread until those who are attached have taken theirs."""
 
     def watch(self, loop: EventLoop) -> None:
-        """Begins to pump the output."""
+        """Begins to pump output and input."""
+        self._loop = loop
+        if self.console >= 0:
+            loop.watch(self.console, lambda _: self.take_terminal())
+        if self.input is not None:
+            self.input.watch(loop)
+        self._watch_streams(loop)
+
+    def _watch_streams(self, loop: EventLoop) -> None:
         for stream in self.streams:
             if stream.fd >= 0:
                 loop.watch(stream.fd, self._pumping(stream, loop))
+
+    def take_terminal(self) -> None:
+        """Takes the terminal that the set-up sends; nothing when it has come, or none comes."""
+        if self.console < 0:
+            return
+        try:
+            master = terminal.receive(self.console)
+        except BlockingIOError:
+            return
+        self._close_console(self._loop)
+        if master < 0:
+            return
+        os.set_blocking(master, False)
+        self.streams = [Stream("stdout", master)]
+        if self.input is not None:
+            self.input.fd = os.dup(master)
+        if self._loop is not None:
+            self.watch(self._loop)
+        if self.audience is not None:
+            self.audience.open(self.input)
+
+    # -- output ------------------------------------------------------------------------------------
 
     def _pumping(self, stream: Stream, loop: EventLoop) -> "Callable[[int], None]":
         def pump(_events: int) -> None:
             if self.pump(stream) == 0:
                 self._close_stream(stream, loop)
+                if self.audience is not None and self._has_said_all:
+                    self.audience.end_output()
+            elif self.audience is not None and self.audience.is_full:
+                self._choke(loop)
 
         return pump
+
+    @property
+    def _has_said_all(self) -> bool:
+        return bool(self.streams) and all(stream.fd < 0 for stream in self.streams)
 
     def pump(self, stream: Stream) -> int:
         """Takes one piece into the log: its length, 0 at the end, -1 when nothing is there."""
@@ -126,9 +139,16 @@ class Held:
             piece = os.read(stream.fd, PUMP_BYTES)
         except BlockingIOError:
             return -1
+        except OSError as error:
+            if error.errno != terminal.NOBODY_HAS_IT:
+                raise
+            return 0
         if piece:
-            entries, stream.pending = cut_lines(stream.pending, piece)
-            self._write(stream, entries)
+            if self.log is not None:
+                entries, stream.pending = cut_lines(stream.pending, piece)
+                self._write(stream, entries)
+            if self.audience is not None:
+                self.audience.tell(STDERR if stream.name == "stderr" else STDOUT, piece)
         return len(piece)
 
     def _write(self, stream: Stream, entries: list[bytes]) -> None:
@@ -144,8 +164,62 @@ class Held:
             self._write(stream, [stream.pending])
             stream.pending = b""
 
+    def _choke(self, loop: EventLoop) -> None:
+        """Leaves the output where it is: the container waits for those who are attached."""
+        self._is_choked = True
+        for stream in self.streams:
+            if stream.fd >= 0:
+                loop.forget(stream.fd)
+
+    def _breathe(self) -> None:
+        if self._is_choked and self._loop is not None:
+            self._is_choked = False
+            self._watch_streams(self._loop)
+
+    # -- those who are attached --------------------------------------------------------------------
+
+    def gather(self, audience: Audience) -> None:
+        """Takes in those who waited for the start, or an audience for the first who comes later."""
+        self.audience = audience
+        audience.on_relief = self._relieve
+        audience.on_size = self.resize
+        if self.console < 0:  # Else its input is not there yet: what is said to it waits.
+            audience.open(self.input)
+
+    def tell_end(self, member: "Attached") -> None:
+        """Tells somebody who has just come when there is nothing more to read."""
+        if self._has_said_all:
+            member.send(encode_frame((END, b"")))
+
+    def check_room(self) -> None:
+        """Whether one more can be attached.
+
+        Raises:
+            Refusal: too many are.
+        """
+        if self.audience is not None and len(self.audience.members) >= MEMBERS_MAX:
+            raise Refusal(UNAVAILABLE, f"{MEMBERS_MAX} are attached to container {self.id} already")
+
+    def _relieve(self) -> None:
+        if self.audience is not None and not self.audience.members:
+            self.audience = None
+        self._breathe()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Says how large its terminal is.
+
+        Raises:
+            Refusal: it has none.
+        """
+        if self.input is None or not self.input.is_terminal or self.input.fd < 0:
+            raise Refusal(NOT_FOUND, f"container {self.id} has no terminal")
+        terminal.set_size(self.input.fd, rows, columns)
+
+    # -- end ---------------------------------------------------------------------------------------
+
     def finish(self, loop: EventLoop) -> None:
         """Takes in all output that is left, and closes everything."""
+        self.take_terminal()
         for stream in self.streams:
             taken = 0
             while stream.fd >= 0 and taken < DRAIN_BYTES_MAX:
@@ -155,71 +229,31 @@ class Held:
                 taken += length
             if stream.fd >= 0:
                 self._close_stream(stream, loop)
-        if self.log is not None:
-            self.log.close()
-            self.lost_entries = self.log.lost_entries
-            self.log = None
+        self._dismiss()
+        self._close_log()
+        self._close_console(loop)
         if self.report is not None:
             loop.forget(self.report.fd)
             self.report.close()
             self.report = None
 
+    def _close_console(self, loop: EventLoop | None) -> None:
+        if self.console >= 0:
+            if loop is not None:
+                loop.forget(self.console)
+            os.close(self.console)
+            self.console = -1
 
-class Execution:
-    """A further process in a container."""
+    def _dismiss(self) -> None:
+        if self.audience is not None:
+            self.audience.finish()
+            self.audience = None
+        if self.input is not None:
+            self.input.close()
+            self.input = None
 
-    __slots__ = (
-        "container_id",
-        "is_late",
-        "output",
-        "output_fd",
-        "output_max",
-        "pid",
-        "report",
-        "request",
-    )
-
-    def __init__(self, container_id: str, request: "Request", output_max: int) -> None:
-        self.container_id = container_id
-        self.request = request
-        self.output_max = output_max
-        self.output = bytearray()
-        self.output_fd = -1
-        self.report = Report(-1)
-        self.pid = 0
-        self.is_late = False
-        """Whether it was killed because its time was up."""
-
-    def pump(self) -> int:
-        """Takes one piece of output; what is beyond the bound is thrown away."""
-        try:
-            piece = os.read(self.output_fd, PUMP_BYTES)
-        except BlockingIOError:
-            return -1
-        self.output += piece[: self.output_max - len(self.output)]
-        return len(piece)
-
-    def finish(self, loop: EventLoop) -> None:
-        """Takes in the output that is left, and closes everything."""
-        taken = 0
-        while self.output_fd >= 0 and taken < DRAIN_BYTES_MAX:
-            length = self.pump()
-            if length <= 0:
-                break
-            taken += length
-        self.close_output(loop)
-        self.report.read()
-        self.report.close()
-
-    def close_output(self, loop: EventLoop) -> None:
-        """No more output."""
-        if self.output_fd >= 0:
-            loop.forget(self.output_fd)
-            os.close(self.output_fd)
-            self.output_fd = -1
-
-
-def exit_code(status: int) -> int:
-    """0-255, out of what waitpid says; 128 + signal when a signal ended it."""
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else SIGNALLED - code
+    def _close_log(self) -> None:
+        if self.log is not None:
+            self.log.close()
+            self.lost_entries = self.log.lost_entries
+            self.log = None

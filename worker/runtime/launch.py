@@ -5,22 +5,26 @@ import os
 from worker.kernel import syscalls
 from worker.kernel.cgroupfs import Limits
 from worker.runtime.child import Surroundings, become_first_process, become_further_process
-from worker.runtime.held import Execution, Held, Report, Stream
+from worker.runtime.held import Held, Stream
 from worker.runtime.output import LogFile
+from worker.runtime.plumbing import Plumbing, Stdio
 from worker.runtime.refusal import INVALID, NOT_FOUND, Refusal
+from worker.runtime.reports import Report
+from worker.runtime.standard_input import Input
+from worker.runtime.terminal import TERMINAL_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from worker.kernel.cgroupfs import Cgroups
+    from worker.runtime.executions import Execution
+    from worker.runtime.orders import ProcessOrder, SpawnOrder, StartOrder
 
-    from worker.kernel.cgroupfs import Cgroups, Entrance
-    from worker.runtime.orders import StartOrder
-
-HOST_NETWORK = "host"
 _NEW_NAMESPACES = (
     syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
 )
 _OWN_PID_NAMESPACE = "/proc/self/ns/pid"
+_ALL_CAPABILITIES = (1 << 64) - 1
+_STANDARD_STREAMS = 3
 
 
 class Launcher:
@@ -30,7 +34,10 @@ class Launcher:
         self._cgroups = cgroups
         self._nofile = nofile
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._nothing = (self._null, self._null, self._null)
         self._pid_namespace = os.open(_OWN_PID_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+
+    # -- first processes ---------------------------------------------------------------------------
 
     def start(self, order: "StartOrder") -> Held:
         """Forks a container's first process; whether its program runs comes by its report.
@@ -41,7 +48,7 @@ class Launcher:
         """
         held = Held(order["id"], order["process"])
         try:
-            with _Plumbing() as plumbing:
+            with Plumbing() as plumbing:
                 self._start(held, order, plumbing)
         except Exception:
             if held.log is not None:
@@ -50,16 +57,13 @@ class Launcher:
             raise
         return held
 
-    def _start(self, held: Held, order: "StartOrder", plumbing: "_Plumbing") -> None:
+    def _start(self, held: Held, order: "StartOrder", plumbing: Plumbing) -> None:
         namespace = plumbing.open_namespace(order["network_namespace"])
         reading, report_fd = plumbing.pipe()
         held.report = Report(reading)
-        stdio = (self._null, self._null, self._null)
         if order["log_path"]:
             held.log = LogFile(order["log_path"], order["log_max_bytes"], order["log_max_files"])
-            (stdout, their_stdout), (stderr, their_stderr) = plumbing.pipe(), plumbing.pipe()
-            held.streams = [Stream("stdout", stdout), Stream("stderr", stderr)]
-            stdio = (self._null, their_stdout, their_stderr)
+        stdio = self._connect(held, order, plumbing)
         self._cgroups.create(order["id"], Limits(order["limits"]))
         around = Surroundings(
             entrance=plumbing.enter(self._cgroups.entrance(order["id"])),
@@ -74,8 +78,27 @@ class Launcher:
         if held.pid == 0:
             become_first_process(order, around)
 
-    def execute(self, held: Held, argv: list[str], execution: Execution) -> None:
-        """Forks a further process of a container.
+    def _connect(self, held: Held, order: "StartOrder", plumbing: Plumbing) -> Stdio:
+        """Standard streams of a first process: pipes, or a terminal of its own making."""
+        once = order["stdin_once"]
+        if order["tty"]:
+            held.console, console_fd = plumbing.console()
+            held.input = Input(
+                -1, is_terminal=True, takes=order["open_stdin"], ends_with_first=once
+            )
+            return Stdio(self._nothing, console_fd)
+        stdin = self._null
+        if order["open_stdin"]:
+            writing, stdin = plumbing.pipe_to_child()
+            held.input = Input(writing, ends_with_first=once)
+        (stdout, their_stdout), (stderr, their_stderr) = plumbing.pipe(), plumbing.pipe()
+        held.streams = [Stream("stdout", stdout), Stream("stderr", stderr)]
+        return Stdio((stdin, their_stdout, their_stderr))
+
+    # -- further processes -------------------------------------------------------------------------
+
+    def collect(self, held: Held, argv: list[str], execution: "Execution") -> None:
+        """Forks a further process of a container whose output we read.
 
         Raises:
             Refusal: the container has ended meanwhile.
@@ -83,23 +106,59 @@ class Launcher:
         """
         process = held.process.copy()
         process["argv"] = argv
+        with Plumbing() as plumbing:
+            execution.output_fd, output = plumbing.pipe()
+            self._further(held, process, Stdio((self._null, output, output)), (plumbing, execution))
+
+    def spawn(
+        self, held: Held, order: "SpawnOrder", descriptors: list[int], execution: "Execution"
+    ) -> None:
+        """Forks a further process with its client's descriptors.
+
+        They are three streams, or the socket by which it sends its terminal; none when nobody reads what it writes.
+
+        Raises:
+            Refusal: the container has ended meanwhile, or the descriptors make no sense.
+            OSError: the kernel refused.
+        """
+        wanted = 1 if order["tty"] else _STANDARD_STREAMS
+        if descriptors and len(descriptors) != wanted:
+            count = len(descriptors)
+            raise Refusal(INVALID, f"{count} descriptors came with a process that has {wanted}")
+        process = further_process(held.process, order)
+        with Plumbing() as plumbing:
+            stdio = Stdio(self._nothing)
+            if descriptors and not order["tty"]:
+                stdio = Stdio((descriptors[0], descriptors[1], descriptors[2]))
+            elif descriptors:
+                stdio.console_fd = descriptors[0]
+            elif order["tty"]:
+                execution.console, stdio.console_fd = plumbing.console()
+            self._further(held, process, stdio, (plumbing, execution))
+
+    def _further(
+        self,
+        held: Held,
+        process: "ProcessOrder",
+        stdio: Stdio,
+        made: "tuple[Plumbing, Execution]",
+    ) -> None:
+        plumbing, execution = made
         try:
-            with _Plumbing() as plumbing:
-                pidfd = plumbing.take(syscalls.pidfd_open(held.pid))
-                reading, report_fd = plumbing.pipe()
-                execution.report = Report(reading)
-                execution.output_fd, output = plumbing.pipe()
-                around = Surroundings(
-                    entrance=plumbing.enter(self._cgroups.entrance(held.id)),
-                    namespace_fd=pidfd,
-                    stdio=(self._null, output, output),
-                    report_fd=report_fd,
-                    nofile=self._nofile,
-                    shown=(),
-                )
-                execution.pid = self._clone_into(pidfd, around.entrance.born_in)
-                if execution.pid == 0:
-                    become_further_process(process, around)
+            pidfd = plumbing.take(syscalls.pidfd_open(held.pid))
+            reading, report_fd = plumbing.pipe()
+            execution.report = Report(reading)
+            around = Surroundings(
+                entrance=plumbing.enter(self._cgroups.entrance(held.id)),
+                namespace_fd=pidfd,
+                stdio=stdio,
+                report_fd=report_fd,
+                nofile=self._nofile,
+                shown=(),
+            )
+            execution.pid = self._clone_into(pidfd, around.entrance.born_in)
+            if execution.pid == 0:
+                become_further_process(process, around)
         except OSError as error:
             if not _is_alive(held.pid):
                 raise Refusal(NOT_FOUND, f"container {held.id} is not running") from error
@@ -117,55 +176,19 @@ class Launcher:
         return pid
 
 
-class _Plumbing:
-    """Descriptors of one start: the child's ends are closed here in any case, ours when it fails."""
-
-    def __init__(self) -> None:
-        self._mine: list[int] = []
-        self._theirs: list[int] = []
-        self._entrance: Entrance | None = None
-
-    def pipe(self) -> tuple[int, int]:
-        """A pipe: our end, which we read without waiting, and the child's."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        self._mine.append(reading)
-        self._theirs.append(writing)
-        os.set_blocking(reading, False)
-        return reading, writing
-
-    def take(self, fd: int) -> int:
-        """Something else of the child's."""
-        self._theirs.append(fd)
-        return fd
-
-    def enter(self, entrance: "Entrance") -> "Entrance":
-        """The door to its group."""
-        self._entrance = entrance
-        return entrance
-
-    def open_namespace(self, path: str) -> int:
-        """A network namespace to join; -1 for none.
-
-        Raises:
-            Refusal: there is no such namespace.
-        """
-        if path in ("", HOST_NETWORK):
-            return -1
-        try:
-            return self.take(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            raise Refusal(INVALID, f"network namespace {path}: {reason}") from error
-
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        failed = [] if kind is None else self._mine
-        for fd in (*self._theirs, *failed):
-            os.close(fd)
-        if self._entrance is not None:
-            self._entrance.close()
+def further_process(first: "ProcessOrder", order: "SpawnOrder") -> "ProcessOrder":
+    """What a further process is made with: as the first one, but for what was asked for."""
+    process = first.copy()
+    process["argv"] = order["argv"]
+    terminal = [TERMINAL_VARIABLE] if order["tty"] else []
+    process["env"] = [*terminal, *first["env"], *order["env"]]
+    process["cwd"] = order["cwd"] or first["cwd"]
+    process["user"] = order["user"] or first["user"]
+    process["rows"], process["columns"] = order["rows"], order["columns"]
+    if order["privileged"]:
+        process["capabilities"] = _ALL_CAPABILITIES
+        process["seccomp"] = b""
+    return process
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,8 +3,14 @@
 import resource
 from typing import TypedDict
 
-from common.errors import InvalidInputError, NotImplementedHereError
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent
+from common.errors import InvalidInputError
+from worker.runtime.bundle import (
+    Bundle,
+    BundleMount,
+    CgroupLimits,
+    FileContent,
+    FurtherProcess,
+)
 from worker.runtime.capabilities import UnknownCapabilityError, capability_mask
 
 HOST_NETWORK = "host"
@@ -66,6 +72,9 @@ class ProcessOrder(TypedDict):
     ulimits: list[tuple[int, int, int]]
     oom_score_adj: int
     seccomp: bytes
+    rows: int
+    """Of its terminal, if it has one; so is the next."""
+    columns: int
 
 
 class FileOrder(TypedDict):
@@ -107,6 +116,9 @@ class StartOrder(TypedDict):
     sysctls: list[tuple[str, str]]
     shm_bytes: int
     init: bool
+    tty: bool
+    open_stdin: bool
+    stdin_once: bool
     limits: dict[str, int | str]
     log_path: str
     log_max_bytes: int
@@ -122,12 +134,26 @@ class ExecOrder(TypedDict):
     output_max_bytes: int
 
 
+class SpawnOrder(TypedDict):
+    """A further process that somebody talks to; "" and [] are as the first process has it."""
+
+    id: str
+    argv: list[str]
+    env: list[str]
+    """Besides the first process's."""
+    cwd: str
+    user: str
+    privileged: bool
+    tty: bool
+    rows: int
+    columns: int
+
+
 def start_order(bundle: Bundle) -> StartOrder:
     """Checks a bundle and puts it into plain values.
 
     Raises:
         InvalidInputError: it cannot be run.
-        NotImplementedHereError: it wants something that this runtime refuses.
     """
     _check_bundle(bundle)
     return StartOrder(
@@ -143,6 +169,8 @@ def start_order(bundle: Bundle) -> StartOrder:
             ulimits=[_ulimit(name, *pair) for name, pair in sorted(bundle.ulimits.items())],
             oom_score_adj=bundle.oom_score_adj,
             seccomp=bundle.seccomp,
+            rows=bundle.console_size[0],
+            columns=bundle.console_size[1],
         ),
         lower=list(bundle.rootfs.lower),
         upper=bundle.rootfs.upper,
@@ -155,6 +183,9 @@ def start_order(bundle: Bundle) -> StartOrder:
         sysctls=[_sysctl(bundle, name, value) for name, value in sorted(bundle.sysctls.items())],
         shm_bytes=bundle.shm_bytes,
         init=bundle.init,
+        tty=bundle.tty,
+        open_stdin=bundle.open_stdin,
+        stdin_once=bundle.stdin_once,
         limits=plain_limits(bundle.limits),
         log_path=bundle.log.path,
         log_max_bytes=bundle.log.max_bytes,
@@ -162,9 +193,34 @@ def start_order(bundle: Bundle) -> StartOrder:
     )
 
 
+def spawn_order(container_id: str, process: FurtherProcess) -> SpawnOrder:
+    """Checks a further process and puts it into plain values.
+
+    Raises:
+        InvalidInputError: it cannot be run.
+    """
+    check_id(container_id)
+    if not process.argv or not process.argv[0]:
+        raise InvalidInputError("No exec command specified")
+    if process.cwd and not process.cwd.startswith("/"):
+        raise InvalidInputError(f"the working directory {process.cwd} is not an absolute path")
+    for text in (*process.argv, *process.env, process.cwd, process.user):
+        if "\0" in text:
+            raise InvalidInputError("a null byte in command, environment, user or directory")
+    return SpawnOrder(
+        id=container_id,
+        argv=list(process.argv),
+        env=list(process.env),
+        cwd=process.cwd,
+        user=process.user,
+        privileged=process.privileged,
+        tty=process.tty,
+        rows=process.console_size[0],
+        columns=process.console_size[1],
+    )
+
+
 def _check_bundle(bundle: Bundle) -> None:
-    if bundle.tty:
-        raise NotImplementedHereError("a container with a terminal (tty) cannot be run yet")
     if not bundle.argv or not bundle.argv[0]:
         raise InvalidInputError("no command specified")
     if not bundle.rootfs.lower or len(bundle.rootfs.lower) > LAYERS_MAX:

@@ -29,6 +29,7 @@ from worker.kernel.syscalls import (
 )
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
+from worker.runtime.terminal import bind_console, open_console
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ _SCRATCH = "/dev/.files"
 _OF_FILES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
-def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
+def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...], console_fd: int) -> None:
     """Makes the container's tree and makes it this process's root. The process is alone in its mount namespace.
 
     Raises:
@@ -74,6 +75,9 @@ def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...]) -> None:
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
     _mount_kernel_filesystems(order["shm_bytes"])
+    if console_fd >= 0:
+        open_console(console_fd, order["process"]["rows"], order["process"]["columns"])
+        bind_console()
     _mount_cgroups(v1_controllers)
     for name, value in order["sysctls"]:
         _write_sysctl(name, value)

@@ -10,21 +10,22 @@ from time import time_ns
 from worker.kernel import syscalls
 from worker.kernel.cgroupfs import pause
 from worker.runtime import wire
+from worker.runtime.audience import Attached, Audience
 from worker.runtime.eventloop import EventLoop, after_ms
+from worker.runtime.executions import Executions
 from worker.runtime.exits import LOST_CODE, forget_exit, read_exit, write_exit
-from worker.runtime.held import WAITERS_MAX, Execution, Held, exit_code
+from worker.runtime.held import WAITERS_MAX, Held
 from worker.runtime.launch import Launcher
 from worker.runtime.leases import LEASES_MAX, Leases
-from worker.runtime.programs import failure_code
 from worker.runtime.refusal import (
     CONFLICT,
-    INVALID,
     NOT_FOUND,
     UNAVAILABLE,
     Refusal,
     describe,
 )
 from worker.runtime.reins import Reins
+from worker.runtime.reports import exit_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from worker.kernel.cgroupfs import Cgroups
     from worker.runtime.connections import Request, Verb
 
-EXECUTIONS_MAX = 256
+ANNOUNCED_MAX = 1024
+"""Containers that somebody is attached to before they are started."""
 SIGCHLD = 17
 SIGTERM = 15
 _SIGKILL = 9
@@ -45,9 +47,6 @@ _RECORD_AGAIN_MS = 1000
 _LEFTOVER_MS = 20
 LEFTOVER_TRIES_MAX = 500
 _SWEEP_AGAIN_MS = 1000
-LATE_CODE = -1
-TIMEOUT_MAX_MS = 24 * 3600 * 1000
-OUTPUT_MAX_BYTES = 4 << 20
 
 
 class Supervisor:
@@ -68,7 +67,9 @@ class Supervisor:
         self._log = log
         self.held: dict[str, Held] = {}
         self._by_pid: dict[int, Held] = {}
-        self._executions: dict[int, Execution] = {}
+        self._executions = Executions(loop, launcher)
+        self._announced: dict[str, Audience] = {}
+        """Who waits for containers that have not been started."""
         self._leases = Leases(loop, self._send_signal, self._kill_all)
         self._reins = Reins(cgroups, self._running)
         self._leftovers: dict[str, int] = {}
@@ -85,6 +86,9 @@ class Supervisor:
             wire.KILL: self._kill,
             wire.WAIT: self._wait,
             wire.EXEC: self._exec,
+            wire.ATTACH: self._attach,
+            wire.SPAWN: self._spawn,
+            wire.RESIZE: self._resize,
             wire.CLEANUP: self._cleanup,
             wire.LEASE: self._lease,
             wire.RUNNING: lambda request, _: request.answer(
@@ -105,13 +109,18 @@ class Supervisor:
             raise Refusal(CONFLICT, f"processes of a former run of {container_id} do not die")
         forget_exit(self._exec_root, container_id)
         self._mark(container_id)
+        audience = self._announced.pop(container_id, None)
         try:
             held = self._launcher.start(order)
         except Exception:
             self._unmark(container_id)
+            if audience is not None:
+                audience.finish()
             raise
         held.starter = request
         self._leftovers.pop(container_id, None)
+        if audience is not None:
+            held.gather(audience)
         self.adopt(held)
 
     def adopt(self, held: Held) -> None:
@@ -129,6 +138,7 @@ class Supervisor:
             return
         self._loop.forget(report.fd)
         if report.has_executed:
+            held.take_terminal()
             report.close()
             held.report = None
             if held.starter is not None:
@@ -162,7 +172,7 @@ class Supervisor:
             if pid in self._by_pid:
                 self._container_ended(self._by_pid.pop(pid), status)
             elif pid in self._executions:
-                self._execution_ended(self._executions.pop(pid), status)
+                self._executions.ended(pid, status)
 
     def _container_ended(self, held: Held, status: int) -> None:
         """The log is whole before anyone learns of the end."""
@@ -280,43 +290,50 @@ class Supervisor:
     def _exec(self, request: "Request", order: "Any") -> None:  # noqa: ANN401
         held = self._running(order["id"])
         self._reins.check_moving(held.id)
-        if len(self._executions) >= EXECUTIONS_MAX:
-            raise Refusal(UNAVAILABLE, f"{EXECUTIONS_MAX} further processes run already")
-        limit = min(order["output_max_bytes"], OUTPUT_MAX_BYTES)
-        execution = Execution(held.id, request, limit)
-        self._launcher.execute(held, order["argv"], execution)
-        self._executions[execution.pid] = execution
-        self._loop.watch(execution.output_fd, lambda _: self._pump_execution(execution))
-        deadline = after_ms(min(order["timeout_ms"], TIMEOUT_MAX_MS))
-        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._expire(execution))
+        self._executions.collect(request, held, order)
 
-    def _pump_execution(self, execution: Execution) -> None:
-        if execution.pump() == 0:
-            execution.close_output(self._loop)
+    def _spawn(self, request: "Request", order: "Any") -> None:  # noqa: ANN401
+        held = self._running(order["id"])
+        self._reins.check_moving(held.id)
+        self._executions.spawn(request, held, order)
 
-    def _expire(self, execution: Execution) -> None:
-        """Kills it with its whole session's first group; it has not been reaped, so the pid is its own."""
-        execution.is_late = True
-        try:
-            os.killpg(execution.pid, _SIGKILL)
-        except ProcessLookupError:
-            os.kill(execution.pid, _SIGKILL)
+    # -- those who are attached --------------------------------------------------------------------
 
-    def _execution_ended(self, execution: Execution, status: int) -> None:
-        self._loop.cancel(f"exec {execution.pid}")
-        execution.finish(self._loop)
-        if execution.is_late:
-            execution.request.answer((LATE_CODE, bytes(execution.output)))
-            return
-        if execution.report.has_executed:
-            execution.request.answer((exit_code(status), bytes(execution.output)))
-            return
-        refusal = execution.report.refusal(status)
-        if refusal.kind == INVALID:
-            words = refusal.message.encode(errors="replace")
-            execution.request.answer((failure_code(refusal.message), words))
-        else:
-            execution.request.refuse(refusal)
+    def _attach(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
+        """The request's connection becomes a stream. One that does not run may be about to."""
+        container_id, before_start, with_input, with_output = arguments
+        held = self.held.get(container_id)
+        held = held if held is not None and held.pid else None
+        audience = self._waiting(container_id, may_wait=before_start) if held is None else None
+        if held is not None:
+            held.check_room()
+            audience = held.audience or Audience(self._loop, self._log)
+            if held.audience is None:
+                held.gather(audience)
+        if audience is None:
+            raise Refusal(NOT_FOUND, f"container {container_id} is not running")
+        fd, reader = request.take_connection()
+        member = Attached(fd, reader, audience, with_input=with_input, with_output=with_output)
+        audience.admit(member)
+        member.send(request.encode(None))
+        if held is not None:
+            held.tell_end(member)
+
+    def _waiting(self, container_id: str, *, may_wait: bool) -> Audience | None:
+        """Those who wait for a container to be started."""
+        if not may_wait:
+            return self._announced.get(container_id)
+        for name, audience in list(self._announced.items()):
+            if not audience.members:
+                del self._announced[name]
+        if len(self._announced) >= ANNOUNCED_MAX:
+            raise Refusal(UNAVAILABLE, f"{ANNOUNCED_MAX} containers are waited for already")
+        return self._announced.setdefault(container_id, Audience(self._loop, self._log))
+
+    def _resize(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
+        container_id, rows, columns = arguments
+        self._running(container_id).resize(rows, columns)
+        request.answer()
 
     # -- afterwards --------------------------------------------------------------------------------
 
@@ -360,7 +377,7 @@ class Supervisor:
 
     def _reexec(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
         busy = [one.id for one in self.held.values() if one.report is not None or not one.pid]
-        if busy or self._executions:
+        if busy or self._executions.are_busy:
             raise Refusal(UNAVAILABLE, "containers are being started, or programs run in them")
         self.successor = list(arguments)
         request.answer()

@@ -4,11 +4,15 @@ A frame is four bytes of length, most significant first, and a value in ``marsha
 all versions of Python for the plain values used here. ``marshal`` is not safe against a hostile peer: both ends make
 sure that the other is root's before they read. A request is ``(number, verb, arguments)``; the reply is
 ``(number, "ok", value)`` or ``(number, kind of refusal, message)``. Replies come in any order.
+
+``attach`` turns its connection into a stream once it is answered: from then on both ends send ``(kind, content)``.
+``spawn`` has a connection of its own, too: the process's descriptors come with the request, the answer is the pid, and
+a second answer with the same number is the exit code. Who closes that connection does not want to know it.
 """
 
 import marshal
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Grows when a frame's meaning changes; the client re-executes a supervisor that speaks another."""
 FRAME_MAX = 8 << 20
 """A start order with the kernel's largest environment (2 MiB) and all else fits well."""
@@ -40,6 +44,21 @@ LIMIT = "limit"
 RUNNING = "running"
 REEXEC = "reexec"
 SHUTDOWN = "shutdown"
+ATTACH = "attach"
+SPAWN = "spawn"
+RESIZE = "resize"
+
+STDOUT = 1
+"""A piece of an attached container's output; of a terminal's, too."""
+STDERR = 2
+END = 3
+"""No more output comes."""
+INPUT = 4
+"""A piece of input."""
+INPUT_END = 5
+"""No more input comes: the process reads its end."""
+SIZE = 6
+"""Rows and columns of the terminal."""
 
 
 class FrameError(ValueError):

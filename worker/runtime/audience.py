@@ -1,0 +1,299 @@
+"""Who is attached to a container: clients that get copies of what it writes, and whose input it reads.
+
+A connection that asked for ``attach`` belongs to this module from its answer on. What a client has not taken yet waits
+in a bounded buffer. While one is full, the container's output is not read, so that nothing is lost; a client that takes
+nothing for a long time is cut off, so that it cannot hold the container up for ever.
+"""
+
+import os
+import time
+
+from worker.runtime.eventloop import READABLE, WRITABLE, EventLoop
+from worker.runtime.wire import (
+    END,
+    INPUT,
+    INPUT_END,
+    SIZE,
+    FrameError,
+    FrameReader,
+    encode_frame,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.runtime.standard_input import Input
+
+MEMBERS_MAX = 16
+"""Attached to one container."""
+BUFFER_MAX = 256 << 10
+"""Bytes that wait for one client; the container's output is not read while there are more."""
+STALL_SECONDS = 300
+"""A client that takes nothing for so long, while something waits for it, is cut off."""
+_READ_BYTES = 65536
+_FRAME_PARTS = 2
+_NANO = 1_000_000_000
+
+
+class Attached:
+    """One client that is attached."""
+
+    __slots__ = (
+        "_audience",
+        "_is_hung_up",
+        "_is_last",
+        "_loop",
+        "_outgoing",
+        "_reader",
+        "_reads",
+        "_taken_at",
+        "fd",
+        "with_input",
+        "with_output",
+    )
+
+    def __init__(
+        self,
+        fd: int,
+        reader: FrameReader,
+        audience: "Audience",
+        *,
+        with_input: bool,
+        with_output: bool,
+    ) -> None:
+        self.fd = fd
+        self.with_input = with_input
+        self.with_output = with_output
+        self._reader = reader
+        self._audience = audience
+        self._loop = audience.loop
+        self._outgoing = bytearray()
+        self._reads = False
+        self._is_hung_up = False
+        """Whether the client is gone, and something that it said before is still unread."""
+        self._is_last = False
+        self._taken_at = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it should be sent nothing now."""
+        return len(self._outgoing) >= BUFFER_MAX
+
+    # -- to the client -----------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        """Sends a frame now, or as soon as the client takes it."""
+        if self.fd < 0 or self._is_hung_up:
+            return
+        if not self._outgoing:
+            self._taken_at = time.monotonic_ns()
+        self._outgoing += frame
+        self._flush()
+
+    def finish(self) -> None:
+        """Nothing comes any more: it is closed once the client has taken everything."""
+        self._is_last = True
+        self._reads = False
+        self.send(encode_frame((END, b"")))
+        if self._is_hung_up:
+            self.close()
+
+    def _flush(self) -> None:
+        was_full = self.is_full
+        try:
+            while self._outgoing:
+                written = os.write(self.fd, self._outgoing)
+                del self._outgoing[:written]
+                self._taken_at = time.monotonic_ns()
+        except BlockingIOError:
+            self._loop.call_at(
+                self._alarm, self._taken_at + STALL_SECONDS * _NANO, self._cut_off_if_stalled
+            )
+        except OSError:
+            self.close()
+            return
+        else:
+            self._loop.cancel(self._alarm)
+            if self._is_last:
+                self.close()
+                return
+        self._watch()
+        if was_full and not self.is_full:
+            self._audience.relieve()
+
+    @property
+    def _alarm(self) -> str:
+        return f"attached {self.fd}"
+
+    def _cut_off_if_stalled(self) -> None:
+        self._audience.log(f"who was attached took nothing for {STALL_SECONDS} s and was cut off")
+        self.close()
+
+    # -- from the client ---------------------------------------------------------------------------
+
+    def listen(self, *, reads: bool) -> None:
+        """Reads what the client says, or lets it wait."""
+        if self.fd >= 0 and not self._is_last:
+            self._reads = reads
+            self._watch()
+
+    def _watch(self) -> None:
+        events = (READABLE if self._reads else 0) | (WRITABLE if self._outgoing else 0)
+        if self._is_hung_up and not self._reads:
+            self._loop.forget(self.fd)
+        else:
+            self._loop.watch(self.fd, self._ready, events)
+
+    def _ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._flush()
+        if self.fd < 0 or not events & ~WRITABLE:
+            return
+        if self._reads:
+            self._read()
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """The client is gone. What it has said is read when there is room for it."""
+        self._is_hung_up = True
+        self._outgoing.clear()
+        self._loop.cancel(self._alarm)
+        if self._is_last or not self._audience.is_open:
+            self.close()
+        else:
+            self._loop.forget(self.fd)
+            self._audience.relieve()
+
+    def _read(self) -> None:
+        try:
+            piece = os.read(self.fd, _READ_BYTES)
+            values = self._reader.feed(piece)
+        except BlockingIOError:
+            return
+        except (OSError, FrameError):
+            self.close()
+            return
+        if not piece:
+            self.close()
+            return
+        for value in values:
+            if not isinstance(value, tuple) or len(value) != _FRAME_PARTS:
+                self.close()
+                return
+            self._take(*value)
+
+    def _take(self, kind: object, content: object) -> None:
+        if kind == INPUT and self.with_input and isinstance(content, bytes):
+            self._audience.write(content)
+        elif kind == INPUT_END and self.with_input:
+            self._audience.end_input()
+        elif kind == SIZE and isinstance(content, tuple):
+            self._audience.resize(*content)
+
+    def close(self) -> None:
+        """Lets go of the client."""
+        if self.fd >= 0:
+            self._loop.forget(self.fd)
+            self._loop.cancel(self._alarm)
+            os.close(self.fd)
+            self.fd = -1
+            self._outgoing.clear()
+            self._audience.leave(self)
+
+
+class Audience:
+    """All who are attached to one container, or wait for it to be started."""
+
+    __slots__ = ("_input", "is_open", "log", "loop", "members", "on_relief", "on_size")
+
+    def __init__(self, loop: EventLoop, log: "Callable[[str], None]") -> None:
+        self.loop = loop
+        self.log = log
+        self.members: list[Attached] = []
+        self.is_open = False
+        """Whether the container runs."""
+        self.on_relief: Callable[[], None] | None = None
+        """Called when no member is full any more."""
+        self.on_size: Callable[[int, int], None] | None = None
+        self._input: Input | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether somebody has so much to take that the container should wait."""
+        return any(member.is_full for member in self.members)
+
+    def open(self, standard_input: "Input | None") -> None:
+        """The container runs."""
+        self.is_open = True
+        self._input = standard_input
+        if standard_input is not None:
+            standard_input.relief = self._listen
+        self._listen()
+
+    def admit(self, member: Attached) -> None:
+        """Takes a client in."""
+        self.members.append(member)
+        member.listen(reads=self._takes_input)
+
+    def tell(self, stream: int, piece: bytes) -> None:
+        """Gives everybody a piece of output."""
+        frame = encode_frame((stream, piece))
+        for member in list(self.members):
+            if member.with_output:
+                member.send(frame)
+
+    def end_output(self) -> None:
+        """No more output comes, though the container goes on."""
+        frame = encode_frame((END, b""))
+        for member in list(self.members):
+            member.send(frame)
+
+    def finish(self) -> None:
+        """The container has ended, or was never started."""
+        self.is_open = False
+        self.on_relief = self.on_size = None
+        if self._input is not None:
+            self._input.relief = None
+            self._input = None
+        for member in list(self.members):
+            member.finish()
+
+    @property
+    def _takes_input(self) -> bool:
+        return self.is_open and (self._input is None or not self._input.is_full)
+
+    def _listen(self) -> None:
+        for member in list(self.members):
+            member.listen(reads=self._takes_input)
+
+    def write(self, piece: bytes) -> None:
+        """Input from a member."""
+        if self._input is not None:
+            self._input.write(piece)
+            if self._input.is_full:
+                self._listen()
+
+    def end_input(self) -> None:
+        """A member says that no more input comes."""
+        if self._input is not None:
+            self._input.end()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """A member says how large its terminal is."""
+        if self.on_size is not None:
+            self.on_size(rows, columns)
+
+    def relieve(self) -> None:
+        """A member has taken something, or is gone."""
+        if self.on_relief is not None and not self.is_full:
+            self.on_relief()
+
+    def leave(self, member: Attached) -> None:
+        """A member is gone."""
+        if member in self.members:
+            self.members.remove(member)
+        if member.with_input and self._input is not None and self._input.ends_with_first:
+            self._input.end()
+        self.relieve()
