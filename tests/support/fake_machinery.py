@@ -154,7 +154,14 @@ class FakeRuntime:
         if container_id not in self.bundles:
             raise NotFoundError(f"container {container_id} does not run")
 
-    async def attach(self, container_id: str) -> FakeStreams:
+    async def attach(
+        self,
+        container_id: str,
+        *,
+        before_start: bool = False,
+        with_input: bool = True,
+        with_output: bool = True,
+    ) -> FakeStreams:
         if self.further_refusal is not None:
             raise self.further_refusal
         self.attached.append((container_id, FakeStreams()))

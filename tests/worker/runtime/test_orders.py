@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.errors import InvalidInputError, NotImplementedHereError
+from common.errors import InvalidInputError
 from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.orders import FILES_BYTES_MAX, start_order
@@ -87,8 +87,3 @@ HOSTS_OWN = {
 def test_no_sysctl_reaches_the_host(name: str, network: str) -> None:
     with pytest.raises(InvalidInputError, match="not allowed"):
         start_order(replace(BUNDLE, sysctls={name: "1"}, network_namespace=network))
-
-
-def test_a_terminal_is_refused_rather_than_faked() -> None:
-    with pytest.raises(NotImplementedHereError):
-        start_order(replace(BUNDLE, tty=True))
