@@ -28,6 +28,7 @@ from worker.agent.memory import Memory
 from worker.agent.session import Connect
 from worker.api import routes
 from worker.balancer.published_ports import PublishedPorts
+from worker.balancer.shares import PortShares
 from worker.containers.engine import LocalEngine, Surroundings
 from worker.containers.record import ContainerState
 from worker.containers.workshop import Machinery
@@ -95,6 +96,9 @@ class WorkerNode:
         self._images = ImageStore(str(options.data_root / "images"), clock, events)
         new_name = container_id_source(chance)
         self._volumes = LocalVolumes(str(options.data_root / "volumes"), clock, events, new_name)
+        self._published = PublishedPorts(self._netfilter, clock, self._network.renew)
+        self._shares = PortShares(self._published, clock)
+        self._ports = self._shares.share(lambda _: "a task of this node")
         self._engine = LocalEngine(
             str(options.data_root),
             str(options.exec_root),
@@ -104,10 +108,10 @@ class WorkerNode:
                 images=self._images,
                 networks=self._network,
                 volumes=self._volumes,
+                ports=self._shares.share(lambda key: self._engine.port_holder(*key)),
             ),
             Surroundings(clock=clock, events=events, new_id=new_name),
         )
-        self._ports = PublishedPorts(self._netfilter, clock, self._network.renew)
         self._engine_id = ""
 
     async def __aenter__(self) -> Self:
@@ -121,8 +125,10 @@ class WorkerNode:
             await self._volumes.open()
             stack.push_async_callback(self._leave_host_as_found)
             await stack.enter_async_context(self._runtime)
+            await stack.enter_async_context(self._published)
+            if self._memory.exists():
+                self._shares.expect(self._ports)
             await stack.enter_async_context(self._engine)
-            await stack.enter_async_context(self._ports)
             self._stack = stack.pop_all()
         return self
 

@@ -7,6 +7,7 @@ from common.events import EventLog
 from common.model.container_spec import ContainerSpec
 from tests.support.fake_clock import FakeClock
 from tests.support.fake_machinery import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
+from tests.support.fake_ports import FakePorts
 from worker.containers.engine import LocalEngine, Surroundings
 from worker.containers.record import Container, ContainerConfig, HostOptions, RestartPolicy
 from worker.containers.workshop import Machinery
@@ -24,6 +25,7 @@ class Machine:
         self.runtime = FakeRuntime(self.clock)
         self.images = FakeImages({"web:1": IMAGE})
         self.networks, self.volumes = FakeNetworks(), FakeVolumes()
+        self.ports = FakePorts()
         self.events = EventLog(self.clock)
         self._drawn = 0
 
@@ -38,6 +40,7 @@ class Machine:
             networks=self.networks,
             volumes=self.volumes,
             further=self.runtime,
+            ports=self.ports,
         )
         around = Surroundings(clock=self.clock, events=self.events, new_id=self.new_id)
         return LocalEngine(str(self.root / "data"), str(self.root / "exec"), machinery, around)

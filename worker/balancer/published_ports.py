@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -16,7 +16,7 @@ from common.model.endpoint import PortConfig, Protocol
 from worker.balancer.places import Places
 from worker.balancer.relay import Relay
 from worker.balancer.reservations import take
-from worker.balancer.rules import CHAIN_PREFIX, Key, Table, base_rules, contents, difference
+from worker.balancer.rules import CHAIN_PREFIX, Table, base_rules, contents, difference
 from worker.balancer.table import Backend, PortFault, PublishedPort
 from worker.balancer.tcp_door import TcpDoor
 from worker.balancer.udp_door import UdpDoor
@@ -25,6 +25,9 @@ from worker.kernel.netfilter import TABLE, Netfilter, lacks
 from worker.kernel.table_losses import table_losses
 
 T = TypeVar("T")
+Key = tuple[Protocol, int, str]
+"""Of a published port: also its address, "" for all of the host's."""
+Wish = Mapping[Key, PublishedPort]
 Renew = Callable[[], Awaitable[None]]
 
 HANDED_ON_MAX = 1024
@@ -72,8 +75,8 @@ class PublishedPorts:
         self._netfilter = netfilter
         self._clock = clock
         self._doors: dict[Key, Door] = {}
-        self._wanted: Table = {}
-        self._led_to: Table = {}
+        self._wanted: Wish = {}
+        self._led_to: Wish = {}
         """Where the doors lead."""
         self._in_kernel: Table | None = None
         """None: not known, so that everything is made anew."""
@@ -134,7 +137,7 @@ class PublishedPorts:
         They are given up by the next ``sync`` that does not want them.
         """
         asked = {
-            (port.protocol, port.published_port): PublishedPort(
+            (port.protocol, port.published_port, ""): PublishedPort(
                 protocol=port.protocol, port=port.published_port
             )
             for port in ports
@@ -142,7 +145,7 @@ class PublishedPorts:
         }
         async with self._turn:
             faults = await self._make({**asked, **self._wanted})
-        return [fault for fault in faults if (fault.protocol, fault.port) in asked]
+        return [fault for fault in faults if key_of(fault) in asked]
 
     async def drained(self, backends: Collection[Backend], *, limit_seconds: float) -> bool:
         """Waits until no TCP connection to these backends is under way; says whether that came before the limit.
@@ -208,10 +211,10 @@ class PublishedPorts:
 
         return await self._do(look)
 
-    async def _make(self, wanted: Table) -> Sequence[PortFault]:
+    async def _make(self, wanted: Wish) -> Sequence[PortFault]:
         faults = self._open_doors(wanted)
         self._wanted = wanted
-        await self._write({key: port for key, port in wanted.items() if key in self._doors})
+        await self._write(_spread({key: wanted[key] for key in wanted if key in self._doors}))
         before = _udp_backends(self._led_to)
         for key, port in wanted.items():
             if key in self._doors:
@@ -233,8 +236,8 @@ class PublishedPorts:
                 faults.append(_fault(key, error))
         return faults
 
-    def _open(self, protocol: Protocol, port: int) -> Door:
-        listeners = take(protocol, port)
+    def _open(self, protocol: Protocol, port: int, address: str) -> Door:
+        listeners = take(protocol, port, address)
         if protocol is Protocol.UDP:
             return UdpDoor(listeners, self._clock)
         if self._relay is None:
@@ -282,34 +285,49 @@ class PublishedPorts:
             raise SystemFailureError(f"the host's network refused: {error}") from error
 
 
-def merged(ports: Iterable[PublishedPort]) -> Table:
-    """Ports by protocol and number, backends in one order, each once: the same wish is the same value."""
+def key_of(port: PublishedPort | PortFault) -> Key:
+    """What a published port is known by."""
+    return port.protocol, port.port, port.address
+
+
+def merged(ports: Iterable[PublishedPort]) -> Wish:
+    """Ports by protocol, number and address, backends in one order, each once: the same wish is the same value."""
     backends: dict[Key, set[Backend]] = {}
     for port in ports:
-        backends.setdefault((port.protocol, port.port), set()).update(port.backends)
+        backends.setdefault(key_of(port), set()).update(port.backends)
     return {
-        (protocol, number): PublishedPort(
-            protocol=protocol, port=number, backends=tuple(sorted(found))
+        (protocol, number, address): PublishedPort(
+            protocol=protocol, port=number, backends=tuple(sorted(found)), address=address
         )
-        for (protocol, number), found in backends.items()
+        for (protocol, number, address), found in backends.items()
     }
 
 
-def _udp_backends(table: Table) -> frozenset[Backend]:
+def _spread(wish: Wish) -> Table:
+    """What the kernel's rules spread: ports on all addresses."""
+    return {
+        (protocol, number): port
+        for (protocol, number, address), port in wish.items()
+        if not address
+    }
+
+
+def _udp_backends(table: Wish) -> frozenset[Backend]:
     return frozenset(
         backend
-        for (protocol, _), port in table.items()
+        for (protocol, _, _), port in table.items()
         if protocol is Protocol.UDP
         for backend in port.backends
     )
 
 
 def _fault(key: Key, error: OSError) -> PortFault:
-    protocol, port = key
+    protocol, port, address = key
     taken = error.errno == errno.EADDRINUSE
+    shown = f"{address}:{port}" if address else f"{port}"
     reason = (
-        f"port {port}/{protocol.value} is already in use on this host"
+        f"port {shown}/{protocol.value} is already in use on this host"
         if taken
-        else f"port {port}/{protocol.value} cannot be published: {error.strerror}"
+        else f"port {shown}/{protocol.value} cannot be published: {error.strerror}"
     )
-    return PortFault(protocol=protocol, port=port, reason=reason)
+    return PortFault(protocol=protocol, port=port, reason=reason, address=address)

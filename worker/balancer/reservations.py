@@ -1,19 +1,21 @@
 """The listening sockets by which swarmd holds a published port, so that no process of the host can have it too."""
 
 import errno
+import ipaddress
 import socket
 from contextlib import ExitStack
 
 from common.model.endpoint import Protocol
 
 BACKLOG = 1024
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}  # noqa: S104 - a published port is published on all addresses
 _NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-def take(protocol: Protocol, port: int) -> tuple[socket.socket, ...]:
+def take(protocol: Protocol, port: int, address: str = "") -> tuple[socket.socket, ...]:
     """Takes a port on all addresses of the host, IPv4 and, where the host has it, IPv6; all of it or nothing.
+
+    With an ``address`` it takes the port there only.
 
     SCTP ports are not held: Linux lets only programs made for SCTP have one.
 
@@ -25,15 +27,22 @@ def take(protocol: Protocol, port: int) -> tuple[socket.socket, ...]:
     with ExitStack() as taken:
         sockets = [
             opened
-            for family in _FAMILIES
-            if (opened := _open(family, protocol, port, taken)) is not None
+            for family, at in _places(address)
+            if (opened := _open(family, protocol, (at, port), taken)) is not None
         ]
         taken.pop_all()
         return tuple(sockets)
 
 
+def _places(address: str) -> list[tuple[socket.AddressFamily, str]]:
+    if not address:
+        return list(_ANY.items())
+    is_v4 = ipaddress.ip_address(address).version == 4  # noqa: PLR2004 - as it is called
+    return [(socket.AF_INET if is_v4 else socket.AF_INET6, address)]
+
+
 def _open(
-    family: socket.AddressFamily, protocol: Protocol, port: int, taken: ExitStack
+    family: socket.AddressFamily, protocol: Protocol, place: tuple[str, int], taken: ExitStack
 ) -> socket.socket | None:
     kind = socket.SOCK_STREAM if protocol is Protocol.TCP else socket.SOCK_DGRAM
     try:
@@ -43,11 +52,11 @@ def _open(
         if protocol is Protocol.TCP:
             # Connections of an earlier swarmd may linger; another listener is refused all the same.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((_ANY[family], port))
+        opened.bind(place)
         if protocol is Protocol.TCP:
             opened.listen(BACKLOG)
     except OSError as error:
-        if family == socket.AF_INET6 and error.errno in _NO_SUCH_FAMILY:
+        if place[0] == _ANY[socket.AF_INET6] and error.errno in _NO_SUCH_FAMILY:
             return None
         raise
     return opened

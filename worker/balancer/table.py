@@ -20,6 +20,8 @@ class PublishedPort:
     protocol: Protocol
     port: int
     backends: tuple[Backend, ...] = ()
+    address: str = ""
+    """Of the host: published there only, by swarmd itself and not by the kernel's rules; "" is on all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +32,4 @@ class PortFault:
     port: int
     reason: str
     """"port 8080/tcp is already in use on this host"."""
+    address: str = ""

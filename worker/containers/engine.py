@@ -15,6 +15,7 @@ from common.errors import NotImplementedHereError
 from common.events import EventLog
 from common.ids import IdSource
 from common.keeper import Keeper
+from common.model.endpoint import Protocol
 from worker.containers.attaching import Attaching
 from worker.containers.creating import Creating
 from worker.containers.ending import Ending
@@ -77,6 +78,7 @@ class LocalEngine:
         try:
             containers = await asyncio.to_thread(self._workshop.records.open)
             await self._recovering.recover(containers)
+            self._keeper.spawn(self._workshop.publishing.go_on(self._clock))
         except BaseException as error:
             await self._keeper.close(error)
             raise
@@ -135,6 +137,10 @@ class LocalEngine:
             raise NotImplementedHereError("configured logging driver does not support reading")
         has_ended = lambda: self._has_ended(container_id)  # noqa: E731
         return LogReader(path, query, self._clock, has_ended=has_ended).read()
+
+    def port_holder(self, protocol: Protocol, port: int, address: str) -> str:
+        """Which container publishes a port of the host, for others who want it."""
+        return self._workshop.publishing.holder(protocol, port, address)
 
     def _has_ended(self, container_id: str) -> bool:
         container = self.get(container_id)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from common.model.container_spec import Mount
+from worker.balancer.table import PortFault, PublishedPort
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import (
@@ -278,4 +279,16 @@ class Volumes(Protocol):
 
     async def sweep(self, running: Collection[str] = ()) -> None:
         """Takes away what a crash has left: anonymous volumes that no container holds, mounts that none runs with."""
+        ...
+
+
+class HostPorts(Protocol):
+    """The ports that containers run by hand publish (a ``worker.balancer.shares.PortShare`` is it)."""
+
+    async def sync(self, wanted: Sequence[PublishedPort]) -> Sequence[PortFault]:
+        """Makes the node publish exactly these of containers. Returns what could not be published, and why.
+
+        Raises:
+            SystemFailureError: the kernel refused; the next call makes everything anew.
+        """
         ...

@@ -36,7 +36,9 @@ class Recovering:
             await self._recover(live, is_running=live.container.id in running)
         await self._workshop.tidy([live.container.id for live in lives if live.watcher is not None])
         for live in lives:
-            if live.watcher is None and _has_ended(live.container):
+            if live.watcher is not None:
+                self._workshop.publishing.adopt(live.container)
+            elif _has_ended(live.container):
                 self._running.follow_up(live)
 
     async def _recover(self, live: Live, *, is_running: bool) -> None:

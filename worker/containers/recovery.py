@@ -64,6 +64,7 @@ def after_exit(container: Container, ended: Exit) -> Container:
         oom_killed=ended.oom_killed,
         finished_at=ended.at,
         attachment=Attachment(network=container.config.network),
+        ports=(),
     )
 
 
@@ -73,7 +74,10 @@ def after_absence(container: Container, ended: Exit | None, *, now: float) -> Co
         return after_exit(container, ended)
     if container.state is ContainerState.CREATED:
         never = replace(
-            container, started_at=0.0, attachment=Attachment(network=container.config.network)
+            container,
+            started_at=0.0,
+            attachment=Attachment(network=container.config.network),
+            ports=(),
         )
         if container.restart_count == 0:
             return never

@@ -98,6 +98,7 @@ class Running:
         attachment = sandbox.attachment if sandbox else None
         starting = _starting(container, attachment, now=self._clock.now())
         try:
+            starting = replace(starting, ports=await self._workshop.publishing.open(starting))
             pid = await self._workshop.run(starting, image, sandbox, files)
         except SwarmdError as error:
             await self._start_failed(live, starting, error)
@@ -113,6 +114,7 @@ class Running:
             exit_code=START_FAILED_CODE,
             error=error.message,
             attachment=Attachment(network=starting.config.network),
+            ports=(),
             health=HealthStatus(),
         )
         self._register.update(live, failed)

@@ -54,9 +54,10 @@ def container_of(
     stop_signal = spec.stop_signal or image.stop_signal or DEFAULT_STOP_SIGNAL
     signal_number(stop_signal)
     labels = {**image.labels, **spec.labels, **config.labels}
+    exposed = tuple(sorted({*config.host.exposed_ports, *image.exposed_ports}))
     return Container(
         id=container_id,
-        config=replace(config, labels=labels),
+        config=replace(config, labels=labels, host=replace(config.host, exposed_ports=exposed)),
         image_id=image.id,
         created_at=now,
         argv=argv,

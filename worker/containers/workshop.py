@@ -11,7 +11,15 @@ from worker.containers.bundle_of import Places, bundle_of
 from worker.containers.etc_files import hosts_text, resolv_conf_text
 from worker.containers.files import ContainerFile
 from worker.containers.nothing_further import NothingFurther
-from worker.containers.ports import AttachingRuntime, Images, Networks, Runtime, Volumes
+from worker.containers.ports import (
+    AttachingRuntime,
+    HostPorts,
+    Images,
+    Networks,
+    Runtime,
+    Volumes,
+)
+from worker.containers.publishing import NoHostPorts, Publishing
 from worker.containers.record import Container, MountPoint
 from worker.containers.records import Records, disk_errors
 from worker.containers.settle import hostname_of, mounts_of
@@ -33,6 +41,7 @@ class Machinery:
     volumes: Volumes
     further: AttachingRuntime = field(default_factory=NothingFurther)
     """The runtime once more: what it does beyond a task's life."""
+    ports: HostPorts = field(default_factory=NoHostPorts)
 
 
 class Workshop:
@@ -42,6 +51,7 @@ class Workshop:
         self.records = Records(f"{data_root}/containers")
         self._exec_root = Path(exec_root)
         self._machinery = machinery
+        self.publishing = Publishing(machinery.ports)
 
     def places(self, container_id: str) -> Places:
         """A container's directories."""
@@ -124,6 +134,7 @@ class Workshop:
 
     async def put_down(self, container_id: str) -> None:
         """Gives back what only a running container needs."""
+        await self.publishing.close(container_id)
         await self._machinery.networks.detach(container_id)
         await self._machinery.runtime.cleanup(container_id)
         await self._machinery.volumes.end(container_id)

@@ -28,6 +28,8 @@ class ImageConfig:
     user: str = ""
     stop_signal: str = ""
     volumes: tuple[str, ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    """"80/tcp"."""
     labels: Mapping[str, str]
     healthcheck: HealthConfig | None = None
 
@@ -60,6 +62,7 @@ def parse_config(data: bytes, *, layers_max: int) -> ImageConfig:
         user=_string(settings, "User"),
         stop_signal=_string(settings, "StopSignal"),
         volumes=tuple(sorted(_object(settings.get("Volumes") or {}, "Volumes"))),
+        exposed_ports=tuple(sorted(_object(settings.get("ExposedPorts") or {}, "ExposedPorts"))),
         labels=_labels(settings),
         healthcheck=_healthcheck(settings.get("Healthcheck")),
     )

@@ -23,3 +23,5 @@ class ResolvedImage:
     volumes: tuple[str, ...] = ()
     healthcheck: HealthConfig | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
+    """"80/tcp"."""

@@ -110,6 +110,7 @@ class ImageStore:
             volumes=config.volumes,
             healthcheck=config.healthcheck,
             labels=config.labels,
+            exposed_ports=config.exposed_ports,
         )
 
     def all(self) -> Sequence[Image]:

@@ -10,8 +10,8 @@ def tcp(*backends: Backend) -> PublishedPort:
 
 
 def test_the_same_wish_is_the_same_value_in_any_order() -> None:
-    assert merged([tcp(B, A)]) == merged([tcp(A, B)]) == {(Protocol.TCP, 80): tcp(A, B)}
+    assert merged([tcp(B, A)]) == merged([tcp(A, B)]) == {(Protocol.TCP, 80, ""): tcp(A, B)}
 
 
 def test_a_port_named_twice_has_the_backends_of_both() -> None:
-    assert merged([tcp(A), tcp(B), tcp(A)]) == {(Protocol.TCP, 80): tcp(A, B)}
+    assert merged([tcp(A), tcp(B), tcp(A)]) == {(Protocol.TCP, 80, ""): tcp(A, B)}
