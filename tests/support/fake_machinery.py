@@ -85,6 +85,7 @@ class FakeRuntime:
     limits: dict[str, CgroupLimits] = field(default_factory=dict)
     spawned: list[FakeSpawned] = field(default_factory=list)
     attached: list[tuple[str, FakeStreams]] = field(default_factory=list)
+    attach_options: list[tuple[bool, bool, bool]] = field(default_factory=list)
     sizes: list[tuple[str, int, int]] = field(default_factory=list)
     further_refusal: Exception | None = None
     """Of what a runtime does beyond a task's life."""
@@ -164,7 +165,10 @@ class FakeRuntime:
     ) -> FakeStreams:
         if self.further_refusal is not None:
             raise self.further_refusal
+        if not before_start:
+            self._check_runs(container_id)
         self.attached.append((container_id, FakeStreams()))
+        self.attach_options.append((before_start, with_input, with_output))
         return self.attached[-1][1]
 
     async def spawn(self, container_id: str, process: FurtherProcess) -> FakeSpawned:

@@ -16,8 +16,8 @@ class Attaching:
     def __init__(self, register: Register, runtime: AttachingRuntime) -> None:
         self._register, self._runtime = register, runtime
 
-    async def attach(self, live: Live) -> Streams:
-        """What it writes from now on, and its input.
+    async def attach(self, live: Live, *, with_input: bool, with_output: bool) -> Streams:
+        """What it writes from now on, and its input. One that does not run is about to be started.
 
         Raises:
             ConflictError: it is paused, or waits for its next start.

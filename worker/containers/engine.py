@@ -312,14 +312,20 @@ class LocalEngine:
         live = self._known(container_id)
         return live.waits.wait(live.container, condition)
 
-    async def attach(self, container_id: str) -> Streams:
+    async def attach(
+        self, container_id: str, *, with_input: bool = True, with_output: bool = True
+    ) -> Streams:
         """What it writes from now on, and its input. Attached before its start is attached from its first byte.
+
+        Who is not ``with_output`` reads nothing but the end, and does not hold it up.
 
         Raises:
             ConflictError: it is paused, or waits for its next start.
             UnavailableError: too many are attached.
         """
-        return await self._attaching.attach(self._known(container_id))
+        return await self._attaching.attach(
+            self._known(container_id), with_input=with_input, with_output=with_output
+        )
 
     def detached(self, container_id: str) -> None:
         """Says that somebody attached has left by the detach keys; gone already is fine."""
