@@ -1,10 +1,12 @@
 """What is asked of a container that runs, of its runtime: streams, its terminal, what it uses."""
 
+import asyncio
 from collections.abc import Sequence
 
 from common.errors import ConflictError
 from worker.containers.ending import not_running
 from worker.containers.ports import AttachingRuntime, Streams
+from worker.containers.process_table import ProcessTable, look
 from worker.containers.record import ContainerState
 from worker.containers.register import Live, Register
 from worker.runtime.bundle import Usage
@@ -45,6 +47,16 @@ class Attaching:
             raise not_running(live.container)
         await self._runtime.resize(live.container.id, rows, columns)
         self._register.tell(live.container, "resize", height=str(rows), width=str(columns))
+
+    async def top(self, live: Live, arguments: str) -> ProcessTable:
+        """The table of its processes.
+
+        Raises:
+            ConflictError: it does not run.
+            InvalidInputError: the arguments are not understood.
+        """
+        pids = await self.processes(live)
+        return await asyncio.to_thread(look, pids, arguments, now=self._register.clock.now())
 
     async def usage(self, live: Live) -> Usage:
         """What it uses now."""

@@ -4,21 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.model.container_spec import Mount, MountType
-from common.model.resources import ResourceRequirements
 from worker.containers.confining import confinement_of
 from worker.containers.files import ContainerFile
 from worker.containers.record import Container, MountPoint
+from worker.containers.resources import limits_of, namespaces_of, network_of
 from worker.containers.settle import hostname_of, log_options_of
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
 
 SHM_BYTES = 64 * 1024 * 1024
 """Of /dev/shm, where nothing else is asked for."""
-CPU_PERIOD_US = 100_000
-CPU_QUOTA_US_MIN = 1_000
-"""The kernel takes no less."""
-_NANO = 1_000_000_000
 ETC_FILES = ("hosts", "hostname", "resolv.conf")
 
 
@@ -69,7 +65,8 @@ def bundle_of(
         groups=spec.groups,
         hostname=hostname_of(spec, container.id),
         mounts=_mounts(container, places, files),
-        network_namespace=_namespace(container.config.network, sandbox),
+        network_namespace=network_of(container.config, sandbox),
+        namespaces=namespaces_of(container.config),
         capabilities=confinement.capabilities,
         no_new_privileges=confinement.no_new_privileges,
         seccomp=confinement.seccomp,
@@ -85,15 +82,9 @@ def bundle_of(
         stdin_once=spec.open_stdin and host.stdin_once,
         shm_bytes=host.shm_bytes or SHM_BYTES,
         init=bool(spec.init),
-        limits=limits_of(container.config.resources),
+        limits=limits_of(container.config),
         log=log_options_of(container.config.log_driver, path=places.log),
     )
-
-
-def _namespace(network: str, sandbox: Sandbox | None) -> str:
-    if sandbox is not None:
-        return sandbox.namespace
-    return "host" if network == "host" else ""
 
 
 def _mounts(
@@ -137,21 +128,4 @@ def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
         propagation=(bind.propagation if bind else "") or "rprivate",
         recursive=not (bind and bind.non_recursive),
         subpath=volume.subpath if volume else "",
-    )
-
-
-def limits_of(resources: ResourceRequirements) -> CgroupLimits:
-    """A service's limits and reservations as its cgroup has them."""
-    limits, swap = resources.limits, resources.swap_bytes
-    memory_swap = 0
-    if limits.memory_bytes and swap is not None:
-        memory_swap = -1 if swap < 0 else limits.memory_bytes + swap
-    quota = limits.nano_cpus * CPU_PERIOD_US // _NANO
-    return CgroupLimits(
-        cpu_quota_us=max(quota, CPU_QUOTA_US_MIN) if limits.nano_cpus else 0,
-        cpu_period_us=CPU_PERIOD_US,
-        memory_bytes=limits.memory_bytes,
-        memory_swap_bytes=memory_swap,
-        memory_reservation_bytes=resources.reservations.memory_bytes,
-        pids=limits.pids,
     )

@@ -24,6 +24,7 @@ from worker.containers.files import ContainerFile
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.logs import LogReader
 from worker.containers.ports import Streams
+from worker.containers.process_table import ProcessTable
 from worker.containers.record import Container, ContainerConfig, ContainerState
 from worker.containers.recovering import Recovering
 from worker.containers.register import Live, Register
@@ -161,6 +162,15 @@ class LocalEngine:
             ConflictError: it does not run.
         """
         return await self._attaching.processes(self._known(container_id))
+
+    async def top(self, container_id: str, arguments: str = "") -> ProcessTable:
+        """The table of its processes, as ``ps`` on the host prints it; without arguments that of ``-ef``.
+
+        Raises:
+            ConflictError: it does not run.
+            InvalidInputError: the arguments are not understood.
+        """
+        return await self._attaching.top(self._known(container_id), arguments)
 
     # ------------------------------------------------------------------- from creation to removal
 

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from common.errors import ConflictError, InvalidInputError, SystemFailureError
 from common.model.resources import ResourceRequirements
-from worker.containers.bundle_of import limits_of
 from worker.containers.ports import AttachingRuntime
 from worker.containers.record import (
     Container,
@@ -15,6 +14,7 @@ from worker.containers.record import (
     RestartPolicy,
 )
 from worker.containers.register import Live, Register
+from worker.containers.resources import limits_of
 from worker.containers.restart_policy import check_policy
 
 T = TypeVar("T")
@@ -62,12 +62,12 @@ class Updating:
                 )
             config = updated(before.config, wanted)
             if live.has_process:
-                await self._runtime.limit(before.id, limits_of(config.resources))
+                await self._runtime.limit(before.id, limits_of(config))
             try:
                 self._register.update(live, replace(live.container, config=config))
             except SystemFailureError:
                 if live.has_process:
-                    await self._runtime.limit(before.id, limits_of(before.config.resources))
+                    await self._runtime.limit(before.id, limits_of(before.config))
                 raise
             self._register.tell(live.container, "update")
             return live.container

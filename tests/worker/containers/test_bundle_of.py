@@ -13,13 +13,12 @@ from common.model.container_spec import (
     TmpfsOptions,
     Ulimit,
 )
-from common.model.resources import Limit, ResourceRequirements, Resources
-from worker.containers.bundle_of import Places, bundle_of, limits_of
+from worker.containers.bundle_of import Places, bundle_of
 from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerConfig, MountPoint
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
-from worker.runtime.bundle import Bundle, BundleMount, CgroupLimits, FileContent, LogOptions, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, FileContent, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.seccomp_programs import seccomp_program
 
@@ -138,42 +137,6 @@ def test_mounts_come_from_the_root_down_and_may_replace_the_files_of_etc() -> No
         BundleMount(target="/a/b", source="/h", propagation="rslave", recursive=False),
         BundleMount(target="/etc/hosts", source="/own", read_only=True),
     )
-
-
-LIMITS = {
-    "none": (ResourceRequirements(), CgroupLimits()),
-    "half a processor": (
-        ResourceRequirements(limits=Limit(nano_cpus=500_000_000)),
-        CgroupLimits(cpu_quota_us=50_000),
-    ),
-    "next to no processor": (
-        ResourceRequirements(limits=Limit(nano_cpus=1)),
-        CgroupLimits(cpu_quota_us=1_000),
-    ),
-    "memory and processes": (
-        ResourceRequirements(limits=Limit(memory_bytes=64, pids=9)),
-        CgroupLimits(memory_bytes=64, pids=9),
-    ),
-    "memory and some swap": (
-        ResourceRequirements(limits=Limit(memory_bytes=64), swap_bytes=6),
-        CgroupLimits(memory_bytes=64, memory_swap_bytes=70),
-    ),
-    "memory and all swap": (
-        ResourceRequirements(limits=Limit(memory_bytes=64), swap_bytes=-1),
-        CgroupLimits(memory_bytes=64, memory_swap_bytes=-1),
-    ),
-    "a reservation": (
-        ResourceRequirements(reservations=Resources(memory_bytes=32)),
-        CgroupLimits(memory_reservation_bytes=32),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LIMITS)
-def test_limits_of(name: str) -> None:
-    resources, expected = LIMITS[name]
-
-    assert limits_of(resources) == expected
 
 
 def test_files_come_after_what_lies_above_them_and_cover_what_lies_at_their_place() -> None:
