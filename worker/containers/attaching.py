@@ -33,7 +33,12 @@ class Attaching:
             raise ConflictError(
                 f"container {container.id} is restarting, wait until the container is running"
             )
-        streams = await self._runtime.attach(container.id, before_start=not live.has_process)
+        streams = await self._runtime.attach(
+            container.id,
+            before_start=not live.has_process,
+            with_input=with_input,
+            with_output=with_output,
+        )
         self._register.tell(live.container, "attach")
         return streams
 
