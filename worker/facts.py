@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.engine_api.facts import EngineFacts
 from common.model.node import NodeDescription
-from worker.kernel.cgroupfs import find_hierarchies
+from worker.kernel.cgroup_version import cgroup_version
 
 NANO = 1_000_000_000
 
@@ -26,17 +26,12 @@ def machine_facts(description: NodeDescription, *, engine_id: str, data_root: Pa
         ncpu=description.resources.nano_cpus // NANO,
         mem_total=description.resources.memory_bytes,
         docker_root_dir=str(data_root),
-        cgroup_version=_cgroup_version(),
+        cgroup_version=cgroup_version(),
         labels=tuple(f"{key}={value}" for key, value in sorted(description.engine.labels.items())),
         log_plugins=("json-file", "none"),
         runtimes={"swarmd": ""},
         default_runtime="swarmd",
     )
-
-
-def _cgroup_version() -> str:
-    found = find_hierarchies(Path("/proc/self/mountinfo").read_text())
-    return "1" if {"memory", "pids"} & found.controllers.keys() else "2"
 
 
 def _os_release() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from common.durations import seconds
 from common.engine_api.filters import Filters, parse_filters
 from common.engine_json import from_rfc3339
 from common.errors import InvalidInputError, TooLargeError
@@ -133,6 +134,24 @@ def moment(request: web.Request, name: str) -> float | None:
     except (ValueError, OverflowError):
         raise InvalidInputError(
             f"invalid value {text!r} for parameter {name}", hint="a Unix time or RFC 3339"
+        ) from None
+
+
+def moment_of(text: str, *, now: float) -> float:
+    """A moment as filters say it: Unix seconds, RFC 3339, or how long ago it was ("10m", "1h30m").
+
+    Raises:
+        InvalidInputError: none of these.
+    """
+    try:
+        return float(text) if _UNIX_TIME.fullmatch(text) else now - seconds(text)
+    except ValueError:
+        pass
+    try:
+        return from_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            f"invalid time {text!r}", hint="a Unix time, RFC 3339, or a duration such as 24h"
         ) from None
 
 

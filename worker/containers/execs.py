@@ -1,5 +1,6 @@
 """Further processes in containers (``docker exec``): told of first, then started, then remembered with their end."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -65,6 +66,7 @@ class Exec:
 class _Entry:
     exec: Exec
     streams: Streams | None = field(default=None)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Execs:
@@ -170,7 +172,18 @@ class Execs:
     def _end(self, entry: _Entry, code: int) -> None:
         entry.exec = replace(entry.exec, state=ExecState.ENDED, exit_code=code, pid=0)
         entry.streams = None
+        entry.ended.set()
         self._tell(entry.exec, "exec_die", exitCode=str(code))
+
+    async def wait(self, exec_id: str) -> Exec:
+        """How it is once it has ended, or could not be started.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        entry = self._entry(exec_id)
+        await entry.ended.wait()
+        return entry.exec
 
     async def resize(self, exec_id: str, rows: int, columns: int) -> None:
         """Says how large its terminal is.
@@ -183,6 +196,12 @@ class Execs:
         if entry.exec.state is not ExecState.RUNNING or entry.streams is None:
             raise ConflictError(f"exec process is not started: {exec_id}")
         await entry.streams.resize(rows, columns)
+
+    def detached(self, exec_id: str) -> None:
+        """Says that whoever was attached has left by the detach keys; forgotten already is fine."""
+        entry = self._entries.get(exec_id)
+        if entry is not None:
+            self._tell(entry.exec, "exec_detach")
 
     def forget(self, container_id: str) -> None:
         """The container is gone, and all that was in it."""
