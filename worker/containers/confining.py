@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from common.errors import InvalidInputError
 from common.model.container_spec import SeccompOptions
 from worker.containers.record import ContainerConfig, HostOptions
+from worker.runtime.bundle import DeviceNode
 from worker.runtime.capabilities import CAPABILITIES, UnknownCapabilityError, container_capabilities
+from worker.runtime.cdi import Edits, Registry, Wanted, chosen, edits_for
+from worker.runtime.cdi_files import read_registry
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
+from worker.runtime.host_devices import all_devices, devices_from_path
 from worker.runtime.seccomp_programs import UNCONFINED, seccomp_program
 
 
@@ -22,20 +26,45 @@ class Confinement:
     seccomp: bytes = field(repr=False)
     masked_paths: tuple[str, ...]
     read_only_paths: tuple[str, ...]
+    devices: tuple[DeviceNode, ...]
+    device_rules: tuple[str, ...]
+    more: Edits = field(default_factory=Edits)
+    """Variables, mounts and groups that devices come with."""
 
 
-def confinement_of(config: ContainerConfig) -> Confinement:
+class Hardware:
+    """The host's devices, looked up when they are wanted."""
+
+    def from_path(self, on_host: str, in_container: str, access: str) -> tuple[DeviceNode, ...]:
+        """A device, or all in a directory."""
+        return devices_from_path(on_host, in_container, access)
+
+    def everything(self) -> tuple[DeviceNode, ...]:
+        """What a privileged container gets."""
+        return all_devices()
+
+    def registry(self) -> Registry:
+        """What vendors describe."""
+        return read_registry()
+
+
+THIS_HOST = Hardware()
+_EVERYTHING_ALLOWED = ("a",)
+
+
+def confinement_of(config: ContainerConfig, hardware: Hardware = THIS_HOST) -> Confinement:
     """Decides it; Docker's defaults where nothing is said.
 
     A privileged container has every capability, no filter but one that was named, and nothing masked.
 
     Raises:
-        InvalidInputError: a capability or a profile that is none.
-        NotImplementedHereError: a profile that wants what is not offered.
+        InvalidInputError: a capability, a profile or a device that is none.
+        NotImplementedHereError: a profile or a device that wants what is not offered.
         SystemFailureError: the host has no libseccomp.
     """
     host, privileges = config.host, config.spec.privileges
     capabilities = _capabilities(config)
+    edits = _edits(host, hardware)
     return Confinement(
         privileged=host.privileged,
         capabilities=capabilities,
@@ -45,6 +74,9 @@ def confinement_of(config: ContainerConfig) -> Confinement:
         ),
         masked_paths=_paths(host, host.masked_paths, MASKED_PATHS),
         read_only_paths=_paths(host, host.read_only_paths, READ_ONLY_PATHS),
+        devices=(*_devices(host, hardware), *edits.devices),
+        device_rules=_EVERYTHING_ALLOWED if host.privileged else host.device_cgroup_rules,
+        more=edits,
     )
 
 
@@ -86,3 +118,35 @@ def _paths(
     if host.privileged:
         return ()
     return default if asked is None else asked
+
+
+def _devices(host: HostOptions, hardware: Hardware) -> tuple[DeviceNode, ...]:
+    """Those that are named; a privileged container has all of them, and the named ones under other names."""
+    found: list[DeviceNode] = []
+    if host.privileged:
+        found += hardware.everything()
+    for device in host.devices:
+        if host.privileged and device.path_on_host == device.path_in_container:
+            continue
+        found += hardware.from_path(
+            device.path_on_host,
+            device.path_in_container,
+            device.cgroup_permissions or "rwm",
+        )
+    return tuple(found)
+
+
+def _edits(host: HostOptions, hardware: Hardware) -> Edits:
+    if not host.device_requests:
+        return Edits()
+    registry = hardware.registry()
+    names: list[str] = []
+    for request in host.device_requests:
+        wanted = Wanted(
+            driver=request.driver,
+            count=request.count,
+            device_ids=request.device_ids,
+            capabilities=request.capabilities,
+        )
+        names += chosen(wanted, registry)
+    return edits_for(names, registry)

@@ -18,7 +18,7 @@ from worker.kernel.cgroupfs import (
     write_text,
     write_texts,
 )
-from worker.kernel.device_rules import v1_lines
+from worker.kernel.device_rules import DEFAULT_DEVICE_RULES, Rule, v1_lines
 
 USED_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio")
 CPUSET = "cpuset"
@@ -136,7 +136,9 @@ class CgroupsV1:
         unified = [self._unified] if self._unified else []
         return list(dict.fromkeys([*self._places.values(), *unified]))
 
-    def create(self, name: str, limits: Limits) -> None:
+    def create(
+        self, name: str, limits: Limits, devices: tuple[Rule, ...] = DEFAULT_DEVICE_RULES
+    ) -> None:
         """Makes the group in every hierarchy and sets its limits."""
         for parent in self._parents():
             _make_group(f"{parent}/{name}")
@@ -144,12 +146,12 @@ class CgroupsV1:
             self._make_cpuset(name)
         for path, value in self._paths(name, v1_settings(limits)):
             write_text(path, value)
-        self._allow_devices(name)
+        self._allow_devices(name, devices)
 
-    def _allow_devices(self, name: str) -> None:
+    def _allow_devices(self, name: str, devices: tuple[Rule, ...]) -> None:
         directory = self._directory("devices", name)
         write_text(f"{directory}/devices.deny", "a")
-        for line in v1_lines():
+        for line in v1_lines(devices):
             write_text(f"{directory}/devices.allow", line)
 
     def update(self, name: str, limits: Limits) -> None:

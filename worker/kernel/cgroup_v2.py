@@ -19,7 +19,7 @@ from worker.kernel.cgroupfs import (
     write_text,
     write_texts,
 )
-from worker.kernel.device_rules import v2_program
+from worker.kernel.device_rules import DEFAULT_DEVICE_RULES, EVERYTHING, Rule, v2_program
 
 USED_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 _SWAP = "memory.swap.max"
@@ -94,17 +94,19 @@ class CgroupsV2:
         self._is_prepared = False
         self.shown: tuple[str, ...] = ()
 
-    def create(self, name: str, limits: Limits) -> None:
+    def create(
+        self, name: str, limits: Limits, devices: tuple[Rule, ...] = DEFAULT_DEVICE_RULES
+    ) -> None:
         """Makes the group, with its device list, and sets its limits."""
         directory = f"{self._parent}/{name}"
         if not self._is_prepared or not os.path.isdir(self._parent):
             self._prepare()
+        is_new = True
         try:
             os.mkdir(directory, 0o755)
         except FileExistsError:
-            pass
-        else:
-            self._attach_devices(directory)
+            is_new = False  # Whoever made it may not have come as far as its devices.
+        self._attach_devices(directory, devices, is_new=is_new)
         for path, value in self._paths(name, v2_settings(limits)):
             write_text(path, value)
 
@@ -174,15 +176,30 @@ class CgroupsV2:
         enable_controllers(directory)
         self._is_prepared = True
 
-    def _attach_devices(self, directory: str) -> None:
-        if self._device_program < 0:
-            self._device_program = load_device_program(v2_program())
+    def _attach_devices(self, directory: str, devices: tuple[Rule, ...], *, is_new: bool) -> None:
+        """Programs that are there already stay: a device may be used when all of them allow it."""
+        if EVERYTHING in devices:
+            return
+        program = self._program(devices)
         fd = os.open(directory, os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            attributes = (fd, self._device_program, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI, 0)
+            attributes = (fd, program, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI, 0)
             syscalls.bpf(syscalls.BPF_PROG_ATTACH, struct.pack("<5I", *attributes))
+        except OSError as error:
+            if is_new or error.errno != errno.EINVAL:
+                raise  # EINVAL: this very program is there.
         finally:
             os.close(fd)
+            if program != self._device_program:
+                os.close(program)
+
+    def _program(self, devices: tuple[Rule, ...]) -> int:
+        """The default one is loaded once; another is the group's own."""
+        if devices != DEFAULT_DEVICE_RULES:
+            return load_device_program(v2_program(devices))
+        if self._device_program < 0:
+            self._device_program = load_device_program(v2_program())
+        return self._device_program
 
     def entrance(self, name: str) -> Entrance:
         """The process is born in the group."""

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Protocol
 
+    from worker.kernel.device_rules import Rule
+
     class Cgroups(Protocol):
         """All groups of one daemon."""
 
         shown: tuple[str, ...]
         """v1: the hierarchies that a container sees of itself, as mount options; empty for v2."""
 
-        def create(self, name: str, limits: "Limits") -> None:
-            """Makes a group, or sets the limits of one that exists.
+        def create(self, name: str, limits: "Limits", devices: "tuple[Rule, ...]" = ...) -> None:
+            """Makes a group, or sets the limits of one that exists; no device may be used but these.
 
             Raises:
                 OSError: the kernel refused, or it lacks a controller that a limit needs.

@@ -7,11 +7,17 @@ import struct
 
 CHARACTER = "c"
 BLOCK = "b"
+EVERY_KIND = "a"
 ANY = -1
+NUMBER_MAX = (1 << 31) - 1
+_DIGITS_MAX = 11
 _ALL_ACCESS = "rwm"
 
 Rule = tuple[str, int, int, str]
 """Kind, major, minor (``ANY`` for all), access out of "rwm" (m: mknod)."""
+
+EVERYTHING: Rule = (EVERY_KIND, ANY, ANY, _ALL_ACCESS)
+"""Allows all that there is."""
 
 DEFAULT_DEVICE_RULES: tuple[Rule, ...] = (
     (CHARACTER, ANY, ANY, "m"),
@@ -26,6 +32,42 @@ DEFAULT_DEVICE_RULES: tuple[Rule, ...] = (
     (CHARACTER, 5, 2, "rwm"),  # /dev/ptmx
     (CHARACTER, 136, ANY, "rwm"),  # /dev/pts/*
 )
+
+
+class DeviceRuleError(ValueError):
+    """A rule that is none."""
+
+
+def parse_rule(text: str) -> list[Rule]:
+    """Reads a rule as Docker writes it: "c 1:* rwm", "b 8:0 r", "a" or "a *:* rwm" for everything.
+
+    Raises:
+        DeviceRuleError: it is none.
+    """
+    if text == EVERY_KIND:
+        return [EVERYTHING]
+    words = text.split(" ")
+    if len(words) != 3 or words[0] not in (EVERY_KIND, *_KINDS):  # noqa: PLR2004 - kind, numbers, access
+        raise DeviceRuleError(f"invalid device cgroup rule format: '{text}'")
+    kind, (major, colon, minor), access = words[0], words[1].partition(":"), words[2]
+    if not colon or not access or len(access) > len(_ALL_ACCESS) or set(access) - {*_ALL_ACCESS}:
+        raise DeviceRuleError(f"invalid device cgroup rule format: '{text}'")
+    access = "".join(letter for letter in _ALL_ACCESS if letter in access)
+    numbers = _parse_number(major, text), _parse_number(minor, text)
+    if kind != EVERY_KIND:
+        return [(kind, *numbers, access)]
+    if (*numbers, access) == EVERYTHING[1:]:
+        return [EVERYTHING]
+    return [(each, *numbers, access) for each in (CHARACTER, BLOCK)]
+
+
+def _parse_number(text: str, rule: str) -> int:
+    if text == "*":
+        return ANY
+    if not (text.isascii() and text.isdigit()) or int(text[:_DIGITS_MAX]) > NUMBER_MAX:
+        raise DeviceRuleError(f"invalid device cgroup rule format: '{rule}'")
+    return int(text)
+
 
 # eBPF operation codes, by what they do.
 _LOAD_WORD = 0x61
@@ -46,6 +88,8 @@ _ACCESS_MASK = 7
 
 def v1_lines(rules: tuple[Rule, ...] = DEFAULT_DEVICE_RULES) -> list[str]:
     """What to write to ``devices.allow``, one write each, once all is denied."""
+    if EVERYTHING in rules:
+        return [EVERY_KIND]
     return [
         f"{kind} {_number(major)}:{_number(minor)} {access}" for kind, major, minor, access in rules
     ]
@@ -73,7 +117,8 @@ def v2_program(rules: tuple[Rule, ...] = DEFAULT_DEVICE_RULES) -> bytes:
 def _rule_block(rule: Rule) -> bytes:
     """Instructions that answer "allowed" when the rule fits, and otherwise run on behind themselves."""
     kind, major, minor, access = rule
-    checks: list[tuple[int, int]] = [(_R_KIND, _KINDS[kind])]
+    checks: list[tuple[int, int]] = []
+    checks += [] if kind == EVERY_KIND else [(_R_KIND, _KINDS[kind])]
     checks += [] if major == ANY else [(_R_MAJOR, major)]
     checks += [] if minor == ANY else [(_R_MINOR, minor)]
     allowed = sum(_ACCESS_BITS[letter] for letter in access)

@@ -216,7 +216,7 @@ class FurtherProcess:
     cwd: str = ""
     user: str = ""
     privileged: bool = False
-    """With all capabilities and without a filter."""
+    """With all capabilities; the container's filter stays, as in Docker."""
     tty: bool = False
     console_size: tuple[int, int] = (0, 0)
     open_stdin: bool = False

@@ -4,6 +4,7 @@ import os
 
 from worker.kernel import syscalls
 from worker.kernel.cgroupfs import Limits
+from worker.kernel.device_rules import DEFAULT_DEVICE_RULES
 from worker.runtime.child import Surroundings, become_first_process, become_further_process
 from worker.runtime.held import Held, Stream
 from worker.runtime.output import LogFile
@@ -33,7 +34,7 @@ class Launcher:
     def __init__(self, cgroups: "Cgroups", nofile: tuple[int, int]) -> None:
         self._cgroups = cgroups
         self._nofile = nofile
-        self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._null = _open_null()
         self._nothing = (self._null, self._null, self._null)
         self._pid_namespace = os.open(_OWN_PID_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -64,7 +65,8 @@ class Launcher:
         if order["log_path"]:
             held.log = LogFile(order["log_path"], order["log_max_bytes"], order["log_max_files"])
         stdio = self._connect(held, order, plumbing)
-        self._cgroups.create(order["id"], Limits(order["limits"]))
+        devices = (*DEFAULT_DEVICE_RULES, *order["device_rules"])
+        self._cgroups.create(order["id"], Limits(order["limits"]), devices)
         around = Surroundings(
             entrance=plumbing.enter(self._cgroups.entrance(order["id"])),
             namespace_fd=namespace,
@@ -187,8 +189,16 @@ def further_process(first: "ProcessOrder", order: "SpawnOrder") -> "ProcessOrder
     process["rows"], process["columns"] = order["rows"], order["columns"]
     if order["privileged"]:
         process["capabilities"] = _ALL_CAPABILITIES
-        process["seccomp"] = b""
     return process
+
+
+def _open_null() -> int:
+    """/dev/null, by a read-only mount: root in a container can use it, but not change its mode or owner."""
+    tree = syscalls.open_tree("/dev/null", recursive=False)
+    syscalls.set_mount(tree, attributes=syscalls.MOUNT_ATTR_RDONLY, recursive=False)
+    fd = os.open(f"/proc/self/fd/{tree}", os.O_RDWR | os.O_CLOEXEC)
+    os.close(tree)
+    return fd
 
 
 def _is_alive(pid: int) -> bool:

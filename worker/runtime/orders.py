@@ -4,10 +4,12 @@ import resource
 from typing import TypedDict
 
 from common.errors import InvalidInputError
+from worker.kernel.device_rules import DeviceRuleError, Rule, parse_rule
 from worker.runtime.bundle import (
     Bundle,
     BundleMount,
     CgroupLimits,
+    DeviceNode,
     FileContent,
     FurtherProcess,
 )
@@ -100,6 +102,18 @@ class MountOrder(TypedDict):
     subpath: str
 
 
+class DeviceOrder(TypedDict):
+    """A device node; ``DeviceNode`` says what its fields mean."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+
+
 class StartOrder(TypedDict):
     """A container."""
 
@@ -119,6 +133,11 @@ class StartOrder(TypedDict):
     tty: bool
     open_stdin: bool
     stdin_once: bool
+    masked_paths: list[str]
+    read_only_paths: list[str]
+    privileged: bool
+    devices: list[DeviceOrder]
+    device_rules: list[Rule]
     limits: dict[str, int | str]
     log_path: str
     log_max_bytes: int
@@ -186,6 +205,11 @@ def start_order(bundle: Bundle) -> StartOrder:
         tty=bundle.tty,
         open_stdin=bundle.open_stdin,
         stdin_once=bundle.stdin_once,
+        masked_paths=[_absolute(path) for path in bundle.masked_paths],
+        read_only_paths=[_absolute(path) for path in bundle.read_only_paths],
+        privileged=bundle.privileged,
+        devices=[_device_order(device) for device in bundle.devices],
+        device_rules=_device_rules(bundle),
         limits=plain_limits(bundle.limits),
         log_path=bundle.log.path,
         log_max_bytes=bundle.log.max_bytes,
@@ -303,6 +327,38 @@ def _mount_order(mount: BundleMount) -> MountOrder:
         file=_file_order(mount.content),
         subpath=mount.subpath,
     )
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise InvalidInputError(f"invalid path {path!r}: it must be absolute")
+    return path
+
+
+def _device_order(device: DeviceNode) -> DeviceOrder:
+    name = device.path.rpartition("/")[2]
+    if name in ("", ".", ".."):
+        raise InvalidInputError(f"invalid device path {device.path!r}")
+    return DeviceOrder(
+        path=_absolute(device.path),
+        kind=device.kind,
+        major=device.major,
+        minor=device.minor,
+        mode=device.mode,
+        uid=device.uid,
+        gid=device.gid,
+    )
+
+
+def _device_rules(bundle: Bundle) -> list[Rule]:
+    """What is allowed besides the defaults, each once."""
+    rules = [(device.kind, device.major, device.minor, device.access) for device in bundle.devices]
+    try:
+        for text in bundle.device_rules:
+            rules += parse_rule(text)
+    except DeviceRuleError as error:
+        raise InvalidInputError(str(error)) from error
+    return list(dict.fromkeys(rules))
 
 
 def _file_order(content: FileContent | None) -> FileOrder | None:

@@ -20,6 +20,7 @@ PASSWD_MAX_BYTES = 1 << 20
 CAPABILITIES_MAX = 64
 UMASK = 0o022
 CAP_SYS_ADMIN = 1 << 21
+_NULL = os.makedev(1, 3)
 READY = b"!"
 """Written just before the program is executed: what comes after it is the program's own."""
 REPORT_FD = 3
@@ -66,6 +67,7 @@ def take_on(order: "ProcessOrder") -> Program:
     variables = environment(order["env"], user.home)
     for number, soft, hard in order["ulimits"]:
         _set_limit(number, soft, hard)
+    _take_own_null()
     syscalls.join_new_keyring()
     os.umask(UMASK)
     _go_to(order["cwd"])
@@ -144,6 +146,27 @@ def take_identity(user: User, capabilities: int, *, kept: int = 0) -> int:
     in_force = allowed if user.uid == 0 else 0
     syscalls.set_capabilities(effective=in_force, permitted=in_force | kept, inheritable=0)
     return in_force
+
+
+def _take_own_null() -> None:
+    """Standard streams that are the supervisor's /dev/null become the container's, if it has one."""
+    ours = [fd for fd in (0, 1, 2) if _is_null(fd)]
+    if not ours:
+        return
+    try:
+        fd = os.open("/dev/null", os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return  # What it has is read-only as a node, and as good.
+    if _is_null(fd):
+        os.set_blocking(fd, True)
+        for number in ours:
+            os.dup2(fd, number)
+    os.close(fd)
+
+
+def _is_null(fd: int) -> bool:
+    status = os.fstat(fd)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL
 
 
 def _give_away(fd: int, uid: int) -> None:

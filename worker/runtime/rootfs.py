@@ -27,7 +27,8 @@ from worker.kernel.syscalls import (
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
 )
-from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
+from worker.runtime.devices import make_default_devices, make_device
+from worker.runtime.masks import freeze, mask
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
 from worker.runtime.terminal import bind_console, open_console
 
@@ -39,14 +40,6 @@ LINKS_MAX = 40
 _O_PATH = os.O_PATH
 _PROPAGATIONS = {"slave": MS_SLAVE, "shared": MS_SHARED, "private": MS_PRIVATE}
 
-_DEVICES = (
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-)
 _DEVICE_LINKS = (
     ("ptmx", "pts/ptmx"),
     ("fd", "/proc/self/fd"),
@@ -74,14 +67,17 @@ def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...], console_f
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
-    _mount_kernel_filesystems(order["shm_bytes"])
+    _mount_kernel_filesystems(order["shm_bytes"], sys_read_only=not order["privileged"])
     if console_fd >= 0:
         open_console(console_fd, order["process"]["rows"], order["process"]["columns"])
         bind_console()
-    _mount_cgroups(v1_controllers)
+    _mount_cgroups(v1_controllers, read_only=not order["privileged"])
+    for device in order["devices"]:
+        make_device(device, make_target)
     for name, value in order["sysctls"]:
         _write_sysctl(name, value)
-    _mask()
+    mask(order["masked_paths"])
+    freeze(order["read_only_paths"])
     files = make_files(order["mounts"])
     for place, (mount, tree_fd) in enumerate(zip(order["mounts"], binds, strict=True)):
         _attach(mount, files.get(place, tree_fd))
@@ -116,14 +112,13 @@ def _open_directory(path: str) -> int:
     return os.open(path, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _mount_kernel_filesystems(shm_bytes: int) -> None:
+def _mount_kernel_filesystems(shm_bytes: int, *, sys_read_only: bool) -> None:
     strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
     _mount_new("proc", "/proc", "proc", strict)
-    _mount_new("sysfs", "/sys", "sysfs", strict | MS_RDONLY)
+    _mount_new("sysfs", "/sys", "sysfs", strict | (MS_RDONLY if sys_read_only else 0))
     _mount_new("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k")
     os.umask(0)
-    for name, major, minor in _DEVICES:
-        os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    make_default_devices()
     for name, target in _DEVICE_LINKS:
         os.symlink(target, f"/dev/{name}")
     pts = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP}"
@@ -143,18 +138,19 @@ def _mount_new(source: str, target: str, kind: str, flags: int, options: str = "
     syscalls.mount(source, target, kind, flags, options)
 
 
-def _mount_cgroups(v1_controllers: tuple[str, ...]) -> None:
-    """Shows the container its own groups, to be read: the Java runtime and others look for their limits there."""
-    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+def _mount_cgroups(v1_controllers: tuple[str, ...], *, read_only: bool) -> None:
+    """Shows the container its own groups: the Java runtime and others look for their limits there."""
+    strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    flags = strict | (MS_RDONLY if read_only else 0)
     base = "/sys/fs/cgroup"
     if not v1_controllers:
-        syscalls.mount("cgroup", base, "cgroup2", flags | MS_RDONLY)
+        syscalls.mount("cgroup", base, "cgroup2", flags)
         return
-    syscalls.mount("tmpfs", base, "tmpfs", flags, "mode=755,size=64k")
+    syscalls.mount("tmpfs", base, "tmpfs", strict, "mode=755,size=64k")
     for controllers in v1_controllers:
         os.mkdir(f"{base}/{controllers}", 0o755)
-        syscalls.mount("cgroup", f"{base}/{controllers}", "cgroup", flags | MS_RDONLY, controllers)
-    syscalls.mount("", base, "", flags | MS_RDONLY | syscalls.MS_REMOUNT)
+        syscalls.mount("cgroup", f"{base}/{controllers}", "cgroup", flags, controllers)
+    syscalls.mount("", base, "", strict | MS_RDONLY | syscalls.MS_REMOUNT)
 
 
 def _write_sysctl(name: str, value: str) -> None:
@@ -166,28 +162,6 @@ def _write_sysctl(name: str, value: str) -> None:
     except OSError as error:
         message = f"sysctl {name}={value}: {os.strerror(error.errno or 0)}"
         raise Refusal(INVALID, message) from error
-
-
-def _mask() -> None:
-    """Hides and freezes parts of /proc and /sys; before the user's mounts, while /dev/null is surely ours."""
-    for path in MASKED_PATHS:
-        try:
-            syscalls.mount("/dev/null", path, "", syscalls.MS_BIND)
-        except OSError as error:
-            if error.errno == errno.ENOTDIR:
-                syscalls.mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0k")
-            elif error.errno != errno.ENOENT:
-                raise
-    attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-    for path in READ_ONLY_PATHS:
-        if not os.path.exists(path):
-            continue
-        tree = syscalls.open_tree(path, recursive=True)
-        syscalls.set_mount(tree, attributes=attributes, recursive=True)
-        target = os.open(path, _O_PATH | os.O_CLOEXEC)
-        syscalls.move_mount(tree, target)
-        os.close(tree)
-        os.close(target)
 
 
 # -- mounts ----------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ def main() -> None:
         return
     seal_executable([sys.executable, *wire.FLAGS, _HERE, *sys.argv[1:]])
     syscalls.set_process_name(b"swarmd-superv")
+    syscalls.make_undumpable()  # So is every child from its first moment: it may be seen from within a container.
     for number in IGNORED_BY_SUPERVISOR:
         syscalls.ignore_signal(number)
     syscalls.block_signals((SIGCHLD, SIGTERM))

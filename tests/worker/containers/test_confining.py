@@ -1,12 +1,16 @@
 import base64
+from dataclasses import replace
 
 import pytest
+from typing_extensions import override
 
 from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.container_spec import ContainerSpec, Privileges, SeccompOptions
-from worker.containers.confining import confinement_of
-from worker.containers.record import ContainerConfig, HostOptions
+from worker.containers.confining import Hardware, confinement_of
+from worker.containers.record import ContainerConfig, DeviceMapping, DeviceRequest, HostOptions
+from worker.runtime.bundle import DeviceNode
 from worker.runtime.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES
+from worker.runtime.cdi import Edits, Registry, read_specification, registry_of
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.seccomp_programs import seccomp_program
 
@@ -24,8 +28,76 @@ def of_service(mode: str, profile: str = "") -> ContainerConfig:
     return config(spec=ContainerSpec(image="x", privileges=privileges))
 
 
+class FakeHardware(Hardware):
+    """Two devices, and a vendor's description of a third."""
+
+    @override
+    def from_path(self, on_host: str, in_container: str, access: str) -> tuple[DeviceNode, ...]:
+        return (replace(FUSE, path=in_container, access=access),)
+
+    @override
+    def everything(self) -> tuple[DeviceNode, ...]:
+        return (FUSE, DISK)
+
+    @override
+    def registry(self) -> Registry:
+        edits = {
+            "env": ["GPU=1"],
+            "deviceNodes": [{"path": "/dev/gpu0", "type": "c", "major": 195, "minor": 0}],
+            "additionalGids": [44],
+        }
+        content = {
+            "cdiVersion": "0.6.0",
+            "kind": "vendor.com/gpu",
+            "devices": [{"name": "0", "containerEdits": edits}],
+        }
+        return registry_of([read_specification(content, "file", 0)])
+
+
+FUSE = DeviceNode(path="/dev/fuse", kind="c", major=10, minor=229)
+DISK = DeviceNode(path="/dev/sda", kind="b", major=8, minor=0)
+GPU = DeviceNode(path="/dev/gpu0", kind="c", major=195, minor=0)
+TO_FUSE = DeviceMapping(path_on_host="/dev/fuse", path_in_container="/dev/fuse")
+AS_FUSE_2 = DeviceMapping(
+    path_on_host="/dev/fuse", path_in_container="/dev/fuse2", cgroup_permissions="r"
+)
+BY_CDI = DeviceRequest(driver="cdi", device_ids=("vendor.com/gpu=0",))
+GPUS = DeviceRequest(count=-1, capabilities=(("gpu",),))
+
+DEVICES = {
+    "none": (HostOptions(), (), ()),
+    "one by its path": (HostOptions(devices=(TO_FUSE,)), (FUSE,), ()),
+    "one under another name": (
+        HostOptions(devices=(AS_FUSE_2,)), (replace(FUSE, path="/dev/fuse2", access="r"),), (),
+    ),
+    "what a rule allows": (HostOptions(device_cgroup_rules=("c 1:* r",)), (), ("c 1:* r",)),
+    "all for a privileged one": (
+        HostOptions(privileged=True, devices=(TO_FUSE, AS_FUSE_2), device_cgroup_rules=("c 1:* r",)),
+        (FUSE, DISK, replace(FUSE, path="/dev/fuse2", access="r")),
+        ("a",),
+    ),
+    "one by its vendor's name": (HostOptions(device_requests=(BY_CDI,)), (GPU,), ()),
+    "graphics processors": (HostOptions(device_requests=(GPUS,)), (GPU,), ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "devices", "rules"), DEVICES.values(), ids=DEVICES)
+def test_devices_are(
+    host: HostOptions, devices: tuple[DeviceNode, ...], rules: tuple[str, ...]
+) -> None:
+    confinement = confinement_of(config(host), FakeHardware())
+    assert confinement.devices == devices
+    assert confinement.device_rules == rules
+
+
+def test_a_vendors_device_brings_more_than_its_node() -> None:
+    more = confinement_of(config(HostOptions(device_requests=(BY_CDI,))), FakeHardware()).more
+    assert more == Edits(env=("GPU=1",), devices=(GPU,), groups=("44",))
+
+
 def test_nothing_said_is_dockers_default() -> None:
     confinement = confinement_of(config())
+    assert confinement.devices == ()
     assert confinement.capabilities == DEFAULT_CAPABILITIES
     assert confinement.seccomp == seccomp_program("", DEFAULT_CAPABILITIES) != b""
     assert confinement.masked_paths == MASKED_PATHS
@@ -36,7 +108,7 @@ def test_nothing_said_is_dockers_default() -> None:
 
 def test_privileged_is_confined_by_nothing() -> None:
     spec = ContainerSpec(image="x", capability_drop=("ALL",))
-    confinement = confinement_of(config(HostOptions(privileged=True), spec))
+    confinement = confinement_of(config(HostOptions(privileged=True), spec), FakeHardware())
     assert confinement.privileged
     assert confinement.capabilities == frozenset(CAPABILITIES)
     assert confinement.seccomp == b""
@@ -72,7 +144,7 @@ FILTERS = {
 
 @pytest.mark.parametrize(("asked", "expected"), FILTERS.values(), ids=FILTERS)
 def test_the_filter_is(asked: ContainerConfig, expected: bytes) -> None:
-    assert confinement_of(asked).seccomp == expected
+    assert confinement_of(asked, FakeHardware()).seccomp == expected
 
 
 def test_masks_can_be_chosen() -> None:

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.kernel.device_rules import ANY, DEFAULT_DEVICE_RULES, Rule, v1_lines, v2_program
+from worker.kernel.device_rules import (
+    ANY,
+    DEFAULT_DEVICE_RULES,
+    EVERY_KIND,
+    EVERYTHING,
+    DeviceRuleError,
+    Rule,
+    parse_rule,
+    v1_lines,
+    v2_program,
+)
 
 BITS = {"m": 1, "r": 2, "w": 4}
 KINDS = {"b": 1, "c": 2}
@@ -44,7 +54,7 @@ def run(  # noqa: C901 - a case per instruction
 
 def allows(rules: tuple[Rule, ...], kind: str, access: str, major: int, minor: int) -> bool:
     return any(
-        rule_kind == kind
+        rule_kind in (EVERY_KIND, kind)
         and rule_major in (ANY, major)
         and rule_minor in (ANY, minor)
         and set(access) <= set(rule_access)
@@ -76,7 +86,7 @@ def test_the_default_list(
 
 numbers = st.integers(0, 6)
 accesses = st.sets(st.sampled_from("rwm"), min_size=1).map(lambda some: "".join(sorted(some)))
-rules = st.tuples(st.sampled_from("bc"), numbers | st.just(ANY), numbers | st.just(ANY), accesses)
+rules = st.tuples(st.sampled_from("abc"), numbers | st.just(ANY), numbers | st.just(ANY), accesses)
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -95,3 +105,32 @@ def test_v1_lines_are_the_kernels_syntax() -> None:
         "b *:* m",
         "c 136:* rw",
     ]
+
+
+def test_v1_needs_one_line_for_everything() -> None:
+    assert v1_lines((*DEFAULT_DEVICE_RULES, EVERYTHING)) == ["a"]
+
+
+PARSED: dict[str, list[Rule]] = {
+    "c 1:3 rwm": [("c", 1, 3, "rwm")],
+    "b 8:* r": [("b", 8, ANY, "r")],
+    "c *:* mr": [("c", ANY, ANY, "rm")],
+    "a": [EVERYTHING],
+    "a *:* rwm": [EVERYTHING],
+    "a 7:1 rw": [("c", 7, 1, "rw"), ("b", 7, 1, "rw")],
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), PARSED.items(), ids=PARSED)
+def test_a_rule_is_read(text: str, expected: list[Rule]) -> None:
+    assert parse_rule(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "c", "d 1:3 r", "c 1 r", "c 1:3", "c 1:3 x", "c 1:3 rwmr", "c 1:-3 r", "c 1:3  r",
+     "c :3 r", "c 1:99999999999999999999 r", "c 1:3 r\na"],
+)  # fmt: skip
+def test_no_rule_is(text: str) -> None:
+    with pytest.raises(DeviceRuleError, match="invalid device cgroup rule format"):
+        parse_rule(text)
