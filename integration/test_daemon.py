@@ -478,7 +478,7 @@ def test_others_on_the_host_can_read_nothing_and_logs_tell_no_environment(host: 
     for name in ("netns", "running", "exits"):
         mode = stat.S_IMODE((host.exec_root / name).stat().st_mode)
         assert mode & 0o077 == 0, f"{name}: {mode:o}"
-    for log in host.data_root.glob("containers/*/log"):
+    for log in host.data_root.glob("containers/*/*-json.log"):
         assert stat.S_IMODE(log.stat().st_mode) == 0o640
     assert "hunter2" not in host.log.read_text()
     assert "hunter2" not in (host.exec_root / "supervisor.log").read_text()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.engine_api.facts import EngineFacts
 from common.model.node import NodeDescription
+from worker.containers.log_drivers import DRIVERS, JOURNAL_SOCKET, JOURNALD
 from worker.kernel.cgroup_version import cgroup_version
 
 NANO = 1_000_000_000
@@ -28,7 +29,9 @@ def machine_facts(description: NodeDescription, *, engine_id: str, data_root: Pa
         docker_root_dir=str(data_root),
         cgroup_version=cgroup_version(),
         labels=tuple(f"{key}={value}" for key, value in sorted(description.engine.labels.items())),
-        log_plugins=("json-file", "none"),
+        log_plugins=tuple(
+            name for name in DRIVERS if name != JOURNALD or Path(JOURNAL_SOCKET).exists()
+        ),
         runtimes={"swarmd": ""},
         default_runtime="swarmd",
     )

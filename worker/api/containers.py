@@ -84,12 +84,13 @@ class Containers:
         container = self._engine.find(request.match_info["id"])
         options = log_options(request)
         records = self._engine.logs(container.id, _query(options))
+        details = self._engine.log_details(container.id)
         response = await LogResponse.begin(request, options, tty=container.config.spec.tty)
 
         async def copy() -> None:
             async with aclosing(records):
                 async for record in records:
-                    await response.line(record.stream, record.at, record.data)
+                    await response.line(record.stream, record.at, record.data, details)
 
         await while_connected(request, copy())
         return await response.end()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from common.model.container_spec import Mount, MountType
 from worker.containers.confining import confinement_of
 from worker.containers.files import ContainerFile
+from worker.containers.log_drivers import facts_of, log_options_of
 from worker.containers.record import Container, MountPoint
 from worker.containers.resources import limits_of, namespaces_of, network_of
-from worker.containers.settle import hostname_of, log_options_of
+from worker.containers.settle import hostname_of
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
@@ -28,11 +29,6 @@ class Places:
     """Where its root is mounted."""
     etc: str
     """Its own hosts, hostname and resolv.conf, written at each start; gone after a reboot."""
-
-    @property
-    def log(self) -> str:
-        """Its output."""
-        return f"{self.directory}/log"
 
     def file(self, name: str) -> str:
         """A part of the directory."""
@@ -85,7 +81,11 @@ def bundle_of(
         shm_bytes=host.shm_bytes or SHM_BYTES,
         init=bool(spec.init),
         limits=limits_of(container.config),
-        log=log_options_of(container.config.log_driver, path=places.log),
+        log=log_options_of(
+            container.config.log_driver,
+            path=places.file(container.log_file),
+            facts=facts_of(container),
+        ),
     )
 
 

@@ -21,6 +21,8 @@ from worker.containers.creating import Creating
 from worker.containers.ending import Ending
 from worker.containers.execs import Execs
 from worker.containers.files import ContainerFile
+from worker.containers.journal_reader import read_journal
+from worker.containers.log_drivers import JOURNALD, facts_of, log_options_of
 from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.logs import LogReader
 from worker.containers.ports import Streams
@@ -30,12 +32,11 @@ from worker.containers.recovering import Recovering
 from worker.containers.register import Live, Register
 from worker.containers.removing import Pruned, Removing
 from worker.containers.running import Running
-from worker.containers.settle import log_options_of
 from worker.containers.signals import signal_number
 from worker.containers.updating import ContainerUpdate, Updating
 from worker.containers.waiting import Ended, WaitCondition
 from worker.containers.workshop import Machinery, Workshop
-from worker.runtime.bundle import RunLease, Usage
+from worker.runtime.bundle import LogOptions, RunLease, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,21 @@ class LocalEngine:
         Raises:
             NotFoundError: there is no such container.
         """
-        driver = self._known(container_id).container.config.log_driver
-        return log_options_of(driver, path=self._workshop.places(container_id).log).path
+        options = self._log_options(container_id)
+        return "" if options.driver == JOURNALD else options.path
+
+    def log_details(self, container_id: str) -> Mapping[str, str]:
+        """What its log driver says with each line (``docker logs --details``).
+
+        Raises:
+            NotFoundError: there is no such container.
+        """
+        return self._log_options(container_id).attributes
+
+    def _log_options(self, container_id: str) -> LogOptions:
+        container = self._known(container_id).container
+        path = self._workshop.places(container_id).file(container.log_file)
+        return log_options_of(container.config.log_driver, path=path, facts=facts_of(container))
 
     def logs(self, container_id: str, query: LogQuery) -> AsyncGenerator[LogRecord, None]:
         """Lines of its log, oldest first; with ``follow`` until it has ended and been read to the end.
@@ -133,11 +147,14 @@ class LocalEngine:
             NotFoundError: there is no such container.
             NotImplementedHereError: its log driver keeps nothing.
         """
-        path = self.log_path(container_id)
-        if not path:
+        options = self._log_options(container_id)
+        if not options.path:
             raise NotImplementedHereError("configured logging driver does not support reading")
         has_ended = lambda: self._has_ended(container_id)  # noqa: E731
-        return LogReader(path, query, self._clock, has_ended=has_ended).read()
+        if options.driver == JOURNALD:
+            return read_journal(container_id, query, has_ended=has_ended)
+        reader = LogReader(options, query, self._clock, has_ended=has_ended)
+        return reader.read()
 
     def port_holder(self, protocol: Protocol, port: int, address: str) -> str:
         """Which container publishes a port of the host, for others who want it."""

@@ -1,19 +1,23 @@
-"""A rotated json-file log on disk: blocks forwards and backwards, lines to records."""
+"""A rotated log on disk: blocks forwards and backwards, lines to records."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
 from common.engine_json import from_rfc3339
+from worker.containers.log_drivers import LOCAL
 from worker.containers.log_lines import LogQuery, LogRecord
 
 BLOCK_BYTES = 64 * 1024
 LINE_BYTES_MAX = 1024 * 1024
 """A longer line in the file is damage and is skipped."""
 _ROTATED_MAX = 1000
+_LETTERS = {b"o": "stdout", b"e": "stderr"}
+_DIGITS_MAX = 20
+_NANOSECONDS = 10**9
 
 
 def open_log(path: str) -> list[IO[bytes]]:
@@ -58,8 +62,22 @@ def was_rotated(path: str, current: IO[bytes]) -> bool:
         return False
 
 
-def parse_line(line: bytes) -> LogRecord | None:
-    """One line of the file, or None for damage (a line half written when the machine died)."""
+def parser_of(driver: str) -> Callable[[bytes], LogRecord | None]:
+    """What reads a line of a driver's files; it gives None for damage (a line half written when the machine died)."""
+    return _parse_local if driver == LOCAL else _parse_json
+
+
+def _parse_local(line: bytes) -> LogRecord | None:
+    at, _, rest = line.partition(b" ")
+    letter, separator, data = rest[:1], rest[1:2], rest[2:]
+    stream = _LETTERS.get(letter.lower())
+    if not at.isdigit() or len(at) > _DIGITS_MAX or separator != b" " or stream is None:
+        return None
+    ending = b"\n" if letter.islower() else b""
+    return LogRecord(stream=stream, at=int(at) / _NANOSECONDS, data=data + ending)
+
+
+def _parse_json(line: bytes) -> LogRecord | None:
     try:
         raw = json.loads(line)
         return LogRecord(

@@ -12,11 +12,12 @@ from worker.containers.log_files import (
     lines_backwards,
     newer_files,
     open_log,
-    parse_line,
+    parser_of,
     wants,
     was_rotated,
 )
 from worker.containers.log_lines import LogQuery, LogRecord
+from worker.runtime.bundle import LogOptions
 
 POLL_SECONDS_MIN = 0.05
 POLL_SECONDS_MAX = 0.5
@@ -29,9 +30,10 @@ class LogReader:
     """One reader of one log."""
 
     def __init__(
-        self, path: str, query: LogQuery, clock: Clock, *, has_ended: Callable[[], bool]
+        self, options: LogOptions, query: LogQuery, clock: Clock, *, has_ended: Callable[[], bool]
     ) -> None:
-        self._path, self._query, self._clock = path, query, clock
+        self._path, self._query, self._clock = options.path, query, clock
+        self._parse = parser_of(options.driver)
         self._has_ended = has_ended
 
     async def read(self) -> AsyncGenerator[LogRecord, None]:
@@ -55,7 +57,7 @@ class LogReader:
                 looked_at += 1
                 if looked_at % LINES_AT_A_TIME == 0:
                     await asyncio.sleep(0)
-                record = parse_line(line)
+                record = self._parse(line)
                 if record is not None and wants(self._query, record):
                     left -= 1
                     if left == 0:
@@ -75,7 +77,7 @@ class LogReader:
             while (block := self._next_block(files, splitter)) is not None:
                 wait = POLL_SECONDS_MIN
                 for line in splitter.split(block):
-                    record = parse_line(line)
+                    record = self._parse(line)
                     if record is not None and wants(self._query, record):
                         yield record
                 await asyncio.sleep(0)

@@ -222,3 +222,5 @@ class Container:
     """How long it has waited before its latest start of itself; the next wait is twice as long."""
     ports: tuple[PortBinding, ...] = ()
     """What is published of it while it runs, each with its port of the host."""
+    log_file: str = "log"
+    """The name of its log's file in its directory."""

@@ -1,22 +1,21 @@
 """What a container will be, decided when it is created: its image's defaults under what its spec asks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.container_spec import (
     ContainerSpec,
-    Driver,
     HealthConfig,
     Mount,
     MountType,
 )
 from worker.containers.files import ContainerFile
+from worker.containers.log_drivers import log_file_name, log_options_of
 from worker.containers.record import Container, ContainerConfig
 from worker.containers.restart_policy import check_policy
 from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
 from worker.images.resolved import ResolvedImage
-from worker.runtime.bundle import LogOptions
 from worker.runtime.capabilities import UnknownCapabilityError, container_capabilities
 from worker.volumes.names import subpath_fault
 
@@ -24,16 +23,12 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHORT_ID_LENGTH = 12
 NETWORKS = ("bridge", "host", "none")
 
-DEFAULT_LOG_BYTES_MAX = 10 * 1000 * 1000
-DEFAULT_LOG_FILES_MAX = 3
-LOG_FILES_MAX = 1000
 
 DEFAULT_INTERVAL_SECONDS = 30.0
 DEFAULT_TIMEOUT_SECONDS = 30.0
 DEFAULT_START_INTERVAL_SECONDS = 5.0
 DEFAULT_RETRIES = 3
 
-_SIZES = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _KINDS = {MountType.BIND: "bind", MountType.VOLUME: "volume", MountType.TMPFS: "tmpfs"}
 
 
@@ -66,6 +61,7 @@ def container_of(
         user=spec.user or image.user,
         stop_signal=stop_signal,
         healthcheck=healthcheck_of(spec.healthcheck, image.healthcheck),
+        log_file=log_file_name(config.log_driver, container_id),
     )
 
 
@@ -124,44 +120,6 @@ def mounts_of(spec: ContainerSpec, image: ResolvedImage) -> tuple[Mount, ...]:
     covered = {mount.target.rstrip("/") for mount in spec.mounts}
     implied = (path for path in image.volumes if path.rstrip("/") not in covered)
     return (*spec.mounts, *(Mount(type=MountType.VOLUME, target=path) for path in implied))
-
-
-def log_options_of(driver: Driver | None, *, path: str) -> LogOptions:
-    """Where output goes and when it rotates.
-
-    Raises:
-        InvalidInputError: a driver or an option that there is not.
-    """
-    name = (driver.name if driver else "") or "json-file"
-    options: Mapping[str, str] = driver.options if driver else {}
-    if name == "none":
-        return LogOptions(path="")
-    if name != "json-file":
-        raise InvalidInputError(
-            f"logger: no log driver named '{name}' is registered", hint="use json-file or none"
-        )
-    for option in options:
-        if option not in ("max-size", "max-file"):
-            raise InvalidInputError(f"unknown log opt '{option}' for json-file log driver")
-    files = options.get("max-file", str(DEFAULT_LOG_FILES_MAX))
-    if not files.isdigit() or not 1 <= int(files) <= LOG_FILES_MAX:
-        raise InvalidInputError(f"invalid value for max-file: {files}", hint="1 to 1000")
-    size = options.get("max-size")
-    return LogOptions(
-        path=path,
-        max_bytes=DEFAULT_LOG_BYTES_MAX if size is None else _bytes(size),
-        max_files=int(files),
-    )
-
-
-def _bytes(text: str) -> int:
-    if text == "-1":
-        return 0
-    number = text.rstrip("bBkKmMgG")
-    unit = _SIZES.get(text[len(number) :].lower())
-    if not number.isdigit() or unit is None or int(number) == 0:
-        raise InvalidInputError(f"invalid value for max-size: {text}", hint="such as 10m")
-    return int(number) * unit
 
 
 # ------------------------------------------------------------------------------------ refusals

@@ -8,7 +8,7 @@ import os
 
 from worker.kernel import syscalls
 from worker.runtime.held import Held, Stream
-from worker.runtime.output import LogFile
+from worker.runtime.journal import open_log
 from worker.runtime.standard_input import Input
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ _MARSHAL_VERSION = 2
 _FORMERLY_UNSAID: "dict[str, Any]" = {"rows": 0, "columns": 0, "seccomp": b""}
 """Fields of a process order that an older supervisor did not hand over, as it would have had them."""
 _READ_BYTES = 1 << 20
+_NO_LOG = ("", 0, 0)
 
 
 class Kept:
@@ -48,7 +49,7 @@ def write_handover(held: "Iterable[Held]", kept: Kept) -> int:
     for one in held:
         streams = [(stream.name, stream.fd, stream.pending) for stream in one.streams]
         inherited += [fd for _, fd, _ in streams if fd >= 0]
-        rule = one.log.rule if one.log is not None else ("", 0, 0)
+        rule = one.log.rule if one.log is not None else _NO_LOG
         words = None
         if one.input is not None:
             words = _input_words(one.input)
@@ -93,7 +94,7 @@ def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
         if stream.fd >= 0:
             os.set_inheritable(stream.fd, False)  # noqa: FBT003
     if rule[0]:
-        held.log = LogFile(*rule)
+        held.log = open_log(*rule)
     if words is not None:
         held.input = _read_input(words)
     return held

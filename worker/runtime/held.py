@@ -6,7 +6,7 @@ from time import time_ns
 from worker.runtime import terminal
 from worker.runtime.audience import MEMBERS_MAX, Audience
 from worker.runtime.eventloop import EventLoop
-from worker.runtime.output import LogFile, cut_lines, entry_ending, format_entry
+from worker.runtime.output import cut_lines
 from worker.runtime.refusal import NOT_FOUND, UNAVAILABLE, Refusal
 from worker.runtime.standard_input import Input
 from worker.runtime.wire import END, STDERR, STDOUT, encode_frame
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from worker.runtime.audience import Attached
     from worker.runtime.connections import Request
+    from worker.runtime.journal import Log
     from worker.runtime.orders import ProcessOrder
     from worker.runtime.reports import Report
 
@@ -70,7 +71,7 @@ class Held:
         """None: it reads /dev/null."""
         self.console = -1
         """The socket by which its set-up sends its terminal, until it came."""
-        self.log: LogFile | None = None
+        self.log: Log | None = None
         self.lost_entries = 0
         self.report: Report | None = None
         """Until the program runs."""
@@ -153,8 +154,7 @@ class Held:
 
     def _write(self, stream: Stream, entries: list[bytes]) -> None:
         if entries and self.log is not None:
-            ending = entry_ending(stream.name, time_ns())
-            self.log.write([format_entry(entry, ending) for entry in entries])
+            self.log.write(stream.name, entries, time_ns())
 
     def _close_stream(self, stream: Stream, loop: EventLoop) -> None:
         loop.forget(stream.fd)

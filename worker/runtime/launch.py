@@ -7,7 +7,7 @@ from worker.kernel.cgroupfs import Limits
 from worker.kernel.device_rules import DEFAULT_DEVICE_RULES
 from worker.runtime.child import Surroundings, become_first_process, become_further_process
 from worker.runtime.held import Held, Stream
-from worker.runtime.output import LogFile
+from worker.runtime.journal import open_log
 from worker.runtime.plumbing import Plumbing, Stdio
 from worker.runtime.refusal import INVALID, NOT_FOUND, Refusal
 from worker.runtime.reports import Report
@@ -63,7 +63,13 @@ class Launcher:
         reading, report_fd = plumbing.pipe()
         held.report = Report(reading)
         if order["log_path"]:
-            held.log = LogFile(order["log_path"], order["log_max_bytes"], order["log_max_files"])
+            held.log = open_log(
+                order["log_path"],
+                order["log_max_bytes"],
+                order["log_max_files"],
+                order["log_driver"],
+                order["log_attributes"],
+            )
         stdio = self._connect(held, order, plumbing)
         devices = (*DEFAULT_DEVICE_RULES, *order["device_rules"])
         self._cgroups.create(order["id"], Limits(order["limits"]), devices)

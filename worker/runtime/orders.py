@@ -142,6 +142,8 @@ class StartOrder(TypedDict):
     log_path: str
     log_max_bytes: int
     log_max_files: int
+    log_driver: str
+    log_attributes: list[tuple[str, str]]
 
 
 class ExecOrder(TypedDict):
@@ -214,6 +216,8 @@ def start_order(bundle: Bundle) -> StartOrder:
         log_path=bundle.log.path,
         log_max_bytes=bundle.log.max_bytes,
         log_max_files=max(bundle.log.max_files, 1),
+        log_driver=bundle.log.driver,
+        log_attributes=sorted(bundle.log.attributes.items()),
     )
 
 

@@ -1,7 +1,11 @@
-"""What a container says, as lines of Docker's json-file format in a rotated file.
+"""What a container says, as lines in a rotated file: of Docker's json-file format, or of our own ("local").
 
 The file is ``path``; older ones are ``path.1``, ``path.2``, … A line longer than ``LINE_MAX`` is cut into entries,
 of which only the last ends with a newline, as Docker does.
+
+A line of the local format is the time in nanoseconds, a letter, and the bytes as they are:
+``1700000000123456789 o hello``. The letter is ``o`` or ``e`` for stdout or stderr, a capital one when the entry
+does not end with a newline.
 """
 
 import os
@@ -10,6 +14,16 @@ from _json import encode_basestring  # what ``json`` itself uses; the package wo
 
 LINE_MAX = 16 * 1024
 _NEWLINE = b"\n"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Attributes = Sequence[tuple[str, str]]
+    """What a driver says with each entry; of the file formats only json-file does."""
+    Rule = tuple[str, int, int, str, Attributes]
+    """Path, bytes and number of files, driver, attributes."""
+
 _UTF8_BYTES_MAX = 4
 _UTF8_MASK = 0xC0
 _UTF8_INSIDE = 0x80
@@ -54,39 +68,86 @@ def format_time(at_ns: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
 
 
-def format_entry(entry: bytes, ending: str) -> bytes:
-    """One line of the file; ``ending`` is what ``entry_ending`` gives."""
+def json_lines(
+    entries: list[bytes], stream: str, at_ns: int, attributes: "Attributes"
+) -> list[bytes]:
+    """Lines of Docker's json-file format, of one moment."""
+    ending = _json_ending(stream, at_ns, attributes)
+    return [_json_line(entry, ending) for entry in entries]
+
+
+def _json_line(entry: bytes, ending: str) -> bytes:
     return f'{{"log":{encode_basestring(entry.decode(errors="replace"))}{ending}'.encode(
         errors="replace"
     )
 
 
-def entry_ending(stream: str, at_ns: int) -> str:
-    """What follows the text in each line of one moment."""
-    return f',"stream":"{stream}","time":"{format_time(at_ns)}"}}\n'
+def _json_ending(stream: str, at_ns: int, attributes: "Attributes") -> str:
+    attrs = ""
+    if attributes:
+        pairs = (
+            f"{encode_basestring(key)}:{encode_basestring(value)}" for key, value in attributes
+        )
+        attrs = f',"attrs":{{{",".join(pairs)}}}'
+    return f',"stream":"{stream}"{attrs},"time":"{format_time(at_ns)}"}}\n'
+
+
+def local_lines(
+    entries: list[bytes], stream: str, at_ns: int, _attributes: "Attributes"
+) -> list[bytes]:
+    """Lines of the local format, of one moment."""
+    letter = stream[3]  # "stdout", "stderr"
+    whole, partial = f"{at_ns} {letter} ".encode(), f"{at_ns} {letter.upper()} ".encode()
+    return [
+        whole + entry if entry.endswith(_NEWLINE) else partial + entry + _NEWLINE
+        for entry in entries
+    ]
+
+
+JSON_FILE = "json-file"
+FORMATS = {JSON_FILE: json_lines, "local": local_lines}
 
 
 class LogFile:
     """A file of lines that is rotated when it has grown to ``max_bytes``."""
 
-    __slots__ = ("_fd", "_max_bytes", "_max_files", "_path", "_size", "lost_entries")
+    __slots__ = (
+        "_attributes",
+        "_fd",
+        "_max_bytes",
+        "_max_files",
+        "_path",
+        "_size",
+        "driver",
+        "lost_entries",
+    )
 
-    def __init__(self, path: str, max_bytes: int, max_files: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        max_bytes: int,
+        max_files: int,
+        driver: str = JSON_FILE,
+        attributes: "Attributes" = (),
+    ) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._max_files = max_files
+        self.driver = driver
+        self._attributes = attributes
         self.lost_entries = 0
         """Entries that the disk did not take."""
         self._fd = _open(path)
         self._size = os.fstat(self._fd).st_size
 
     @property
-    def rule(self) -> tuple[str, int, int]:
-        """What it was made with: path, bytes, files."""
-        return self._path, self._max_bytes, self._max_files
+    def rule(self) -> "Rule":
+        """What it was made with."""
+        return self._path, self._max_bytes, self._max_files, self.driver, self._attributes
 
-    def write(self, lines: list[bytes]) -> None:
-        """Appends lines. The disk's refusal costs these lines, not the container."""
+    def write(self, stream: str, entries: list[bytes], at_ns: int) -> None:
+        """Appends entries of one moment. The disk's refusal costs these, not the container."""
+        lines = FORMATS[self.driver](entries, stream, at_ns, self._attributes)
         total = sum(map(len, lines))
         try:
             if self._max_bytes <= 0 or self._size + total <= self._max_bytes:

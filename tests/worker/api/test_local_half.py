@@ -294,7 +294,7 @@ async def test_inspect_shows_what_docker_inspect_reads(node: Node) -> None:
     assert "A=1" in found["Config"]["Env"]
     assert found["Mounts"][0]["Name"] == "store"
     assert found["Mounts"][0]["RW"] is False
-    assert found["LogPath"].endswith("/log")
+    assert found["LogPath"].endswith("-json.log")
 
 
 async def test_logs_are_multiplexed_with_times_where_asked(node: Node) -> None:
@@ -304,7 +304,7 @@ async def test_logs_are_multiplexed_with_times_where_asked(node: Node) -> None:
         {"log": "out\n", "stream": "stdout", "time": "2026-01-02T03:04:05.5Z"},
         {"log": "err\n", "stream": "stderr", "time": "2026-01-02T03:04:06Z"},
     ]
-    path = node.root / "containers" / container_id / "log"
+    path = node.root / "containers" / container_id / f"{container_id}-json.log"
     path.write_text("".join(json.dumps(item) + "\n" for item in lines))
 
     async with node.client.get(

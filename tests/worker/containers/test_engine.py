@@ -362,7 +362,7 @@ async def test_logs_are_read_from_the_file_and_not_at_all_without_one(
     loud = await engine.create(config())
     quiet = await engine.create(replace(config("quiet"), log_driver=Driver(name="none")))
     line = '{"log":"hi\\n","stream":"stdout","time":"2026-01-02T03:04:05.5Z"}\n'
-    (machine.directory(loud) / "log").write_text(line)
+    (machine.directory(loud) / f"{loud.id}-json.log").write_text(line)
 
     assert [record.data async for record in engine.logs(loud.id, LogQuery())] == [b"hi\n"]
     with pytest.raises(NotImplementedHereError, match="does not support reading"):

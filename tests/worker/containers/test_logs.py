@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from common.engine_json import rfc3339
 from tests.support.fake_clock import FakeClock, settle
 from worker.containers import log_files
-from worker.containers.log_lines import LogQuery
+from worker.containers.log_lines import LogQuery, LogRecord
 from worker.containers.logs import LogReader
+from worker.runtime.bundle import LogOptions
 
 
 def line(number: int, *, stream: str = "stdout", ending: str = "\n") -> str:
@@ -30,7 +31,7 @@ def write(root: Path, *files: list[int]) -> str:
 
 async def read(path: str, **query: object) -> list[int]:
     wanted = LogQuery(**query)  # type: ignore[arg-type]
-    reader = LogReader(path, wanted, FakeClock(), has_ended=lambda: True)
+    reader = LogReader(LogOptions(path=path), wanted, FakeClock(), has_ended=lambda: True)
     return [int(record.data) async for record in reader.read()]
 
 
@@ -99,7 +100,8 @@ class Follower:
         self.clock, self.path, self.ended = FakeClock(), path, False
         self.seen: list[int] = []
         wanted = LogQuery(follow=True, **query)  # type: ignore[arg-type]
-        self.reader = LogReader(str(path), wanted, self.clock, has_ended=lambda: self.ended)
+        options = LogOptions(path=str(path))
+        self.reader = LogReader(options, wanted, self.clock, has_ended=lambda: self.ended)
 
     async def run(self) -> None:
         async for record in self.reader.read():
@@ -168,3 +170,20 @@ async def test_a_line_in_two_writes_is_one_line(tmp_path: Path) -> None:
         follower.ended = True
         await follower.clock.advance(1)
     assert follower.seen == [12]
+
+
+async def test_a_local_log_is_read_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "container.log"
+    path.write_bytes(
+        b"1000000000000 o \xff\0\n"
+        b"half of a line that the machine's end cut off\n"
+        b"1001500000000 E no newline\n"
+        b"1002000000000 o  \n"
+    )
+    options = LogOptions(path=str(path), driver="local")
+    reader = LogReader(options, LogQuery(tail=3), FakeClock(), has_ended=lambda: True)
+    assert [record async for record in reader.read()] == [
+        LogRecord(stream="stdout", at=1000.0, data=b"\xff\0\n"),
+        LogRecord(stream="stderr", at=1001.5, data=b"no newline"),
+        LogRecord(stream="stdout", at=1002.0, data=b" \n"),
+    ]

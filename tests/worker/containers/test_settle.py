@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import InvalidInputError
-from common.model.container_spec import ContainerSpec, Driver, HealthConfig, Mount, MountType
+from common.model.container_spec import ContainerSpec, HealthConfig, Mount, MountType
 from worker.containers.record import ContainerConfig
 from worker.containers.settle import (
     DEFAULT_PATH,
@@ -11,7 +11,6 @@ from worker.containers.settle import (
     container_of,
     env_of,
     healthcheck_of,
-    log_options_of,
     mounts_of,
 )
 from worker.containers.signals import signal_number
@@ -99,31 +98,6 @@ def test_the_images_volumes_are_anonymous_ones_unless_a_mount_covers_them() -> N
     found = mounts_of(ContainerSpec(mounts=(mine,)), image)
 
     assert found == (mine, Mount(type=MountType.VOLUME, target="/cache"))
-
-
-LOGS = {
-    "three files of ten megabytes": (None, (10_000_000, 3)),
-    "as asked": (Driver(name="json-file", options={"max-size": "5k", "max-file": "2"}), (5000, 2)),
-    "without an end when asked": (Driver(options={"max-size": "-1"}), (0, 3)),
-}
-
-
-@pytest.mark.parametrize("name", LOGS)
-def test_logs_are_kept_in(name: str) -> None:
-    driver, expected = LOGS[name]
-
-    options = log_options_of(driver, path="/log")
-
-    assert (options.max_bytes, options.max_files, options.path) == (*expected, "/log")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"max-size": "ten"}, {"max-size": "0"}, {"max-file": "0"}, {"compress": "true"}],
-)
-def test_log_options_that_cannot_be_are_refused(options: dict[str, str]) -> None:
-    with pytest.raises(InvalidInputError):
-        log_options_of(Driver(name="json-file", options=options), path="/log")
 
 
 def test_signals_have_names_and_numbers() -> None:

@@ -9,9 +9,9 @@ from worker.runtime.output import (
     LINE_MAX,
     LogFile,
     cut_lines,
-    entry_ending,
-    format_entry,
     format_time,
+    json_lines,
+    local_lines,
 )
 
 CASES = {
@@ -50,15 +50,34 @@ def test_no_byte_is_lost_however_it_comes(pieces: list[bytes], repeat: int) -> N
     assert taken + rest == b"".join(pieces * repeat)
 
 
+AT_NS = 1_700_000_000_123_456_789
+
+
 def test_an_entry_is_dockers() -> None:
-    ending = entry_ending("stdout", 1_700_000_000_123_456_789)
-    line = format_entry(b'say "\\hi\x1b"\xff\n', ending)
+    (line,) = json_lines([b'say "\\hi\x1b"\xff\n'], "stdout", AT_NS, ())
     assert line.endswith(b"}\n")
     assert json.loads(line) == {
-        "log": 'say "\\hi\x1b"�\n',
+        "log": 'say "\\hi\x1b"\ufffd\n',
         "stream": "stdout",
         "time": "2023-11-14T22:13:20.123456789Z",
     }
+
+
+def test_attributes_stand_where_docker_has_them() -> None:
+    (line,) = json_lines([b"x\n"], "stderr", AT_NS, [("tag", 'web"1'), ("zone", "a")])
+    assert line == (
+        b'{"log":"x\\n","stream":"stderr","attrs":{"tag":"web\\"1","zone":"a"},'
+        b'"time":"2023-11-14T22:13:20.123456789Z"}\n'
+    )
+
+
+def test_a_local_line_keeps_bytes_as_they_are_and_says_which_go_on() -> None:
+    lines = local_lines([b"\xff\0whole\n", b"part"], "stderr", AT_NS, ())
+    assert lines == [
+        b"1700000000123456789 e \xff\0whole\n",
+        b"1700000000123456789 E part\n",
+    ]
+    assert local_lines([b"\n"], "stdout", AT_NS, ()) == [b"1700000000123456789 o \n"]
 
 
 def test_time_has_nine_digits() -> None:
@@ -66,26 +85,29 @@ def test_time_has_nine_digits() -> None:
 
 
 ROTATIONS = {
-    "one file begins anew": (1, {"log": b"6\n"}),
-    "two files": (2, {"log": b"6\n", "log.1": b"4\n5\n"}),
-    "three files": (3, {"log": b"6\n", "log.1": b"4\n5\n", "log.2": b"2\n3\n"}),
+    "one file begins anew": (1, {"log": [6]}),
+    "two files": (2, {"log": [6], "log.1": [4, 5]}),
+    "three files": (3, {"log": [6], "log.1": [4, 5], "log.2": [2, 3]}),
 }
 
 
 @pytest.mark.parametrize(("files", "expected"), ROTATIONS.values(), ids=ROTATIONS)
-def test_rotates(files: int, expected: dict[str, bytes], tmp_path: Path) -> None:
-    log = LogFile(str(tmp_path / "log"), 5, files)
-    log.write([b"%d\n" % number for number in range(7)])
+def test_rotates(files: int, expected: dict[str, list[int]], tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "log"), 13, files, "local")
+    log.write("stdout", [b"%d\n" % number for number in range(7)], 1)
     log.close()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == expected
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        name: b"".join(b"1 o %d\n" % number for number in numbers)
+        for name, numbers in expected.items()
+    }
 
 
 def test_goes_on_where_a_former_one_ended(tmp_path: Path) -> None:
     for _ in range(2):
-        log = LogFile(str(tmp_path / "log"), 0, 1)
-        log.write([b"line\n"])
+        log = LogFile(str(tmp_path / "log"), 0, 1, "local")
+        log.write("stdout", [b"line\n"], 1)
         log.close()
-    assert (tmp_path / "log").read_bytes() == b"line\nline\n"
+    assert (tmp_path / "log").read_bytes() == b"1 o line\n1 o line\n"
 
 
 def test_a_link_in_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
