@@ -9,6 +9,7 @@ import os
 import time
 
 from worker.runtime.eventloop import READABLE, WRITABLE, EventLoop
+from worker.runtime.refusal import UNAVAILABLE, Refusal
 from worker.runtime.wire import (
     END,
     INPUT,
@@ -231,6 +232,15 @@ class Audience:
         if standard_input is not None:
             standard_input.relief = self._listen
         self._listen()
+
+    def check_room(self) -> None:
+        """Whether one more can be attached.
+
+        Raises:
+            Refusal: too many are.
+        """
+        if len(self.members) >= MEMBERS_MAX:
+            raise Refusal(UNAVAILABLE, f"{MEMBERS_MAX} are attached to the container already")
 
     def admit(self, member: Attached) -> None:
         """Takes a client in."""

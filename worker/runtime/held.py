@@ -4,10 +4,10 @@ import os
 from time import time_ns
 
 from worker.runtime import terminal
-from worker.runtime.audience import MEMBERS_MAX, Audience
+from worker.runtime.audience import Audience
 from worker.runtime.eventloop import EventLoop
 from worker.runtime.output import cut_lines
-from worker.runtime.refusal import NOT_FOUND, UNAVAILABLE, Refusal
+from worker.runtime.refusal import NOT_FOUND, Refusal
 from worker.runtime.standard_input import Input
 from worker.runtime.wire import END, STDERR, STDOUT, encode_frame
 
@@ -190,15 +190,6 @@ class Held:
         """Tells somebody who has just come when there is nothing more to read."""
         if self._has_said_all:
             member.send(encode_frame((END, b"")))
-
-    def check_room(self) -> None:
-        """Whether one more can be attached.
-
-        Raises:
-            Refusal: too many are.
-        """
-        if self.audience is not None and len(self.audience.members) >= MEMBERS_MAX:
-            raise Refusal(UNAVAILABLE, f"{MEMBERS_MAX} are attached to container {self.id} already")
 
     def _relieve(self) -> None:
         if self.audience is not None and not self.audience.members:

@@ -304,14 +304,11 @@ class Supervisor:
         container_id, before_start, with_input, with_output = arguments
         held = self.held.get(container_id)
         held = held if held is not None and held.pid else None
-        audience = self._waiting(container_id, may_wait=before_start) if held is None else None
-        if held is not None:
-            held.check_room()
-            audience = held.audience or Audience(self._loop, self._log)
-            if held.audience is None:
-                held.gather(audience)
+        audience = held.audience if held is not None else self._announced.get(container_id)
         if audience is None:
-            raise Refusal(NOT_FOUND, f"container {container_id} is not running")
+            audience = Audience(self._loop, self._log)
+            self._seat(audience, container_id, held, may_wait=before_start)
+        audience.check_room()
         fd, reader = request.take_connection()
         member = Attached(fd, reader, audience, with_input=with_input, with_output=with_output)
         audience.admit(member)
@@ -319,16 +316,25 @@ class Supervisor:
         if held is not None:
             held.tell_end(member)
 
-    def _waiting(self, container_id: str, *, may_wait: bool) -> Audience | None:
-        """Those who wait for a container to be started."""
+    def _seat(
+        self, audience: Audience, container_id: str, held: Held | None, *, may_wait: bool
+    ) -> None:
+        """Gives a container that nobody is attached to an audience, or has it wait for the container's start."""
+        if held is not None:
+            held.gather(audience)
+            return
         if not may_wait:
-            return self._announced.get(container_id)
-        for name, audience in list(self._announced.items()):
-            if not audience.members:
-                del self._announced[name]
+            raise Refusal(NOT_FOUND, f"container {container_id} is not running")
         if len(self._announced) >= ANNOUNCED_MAX:
             raise Refusal(UNAVAILABLE, f"{ANNOUNCED_MAX} containers are waited for already")
-        return self._announced.setdefault(container_id, Audience(self._loop, self._log))
+        self._announced[container_id] = audience
+        audience.on_relief = lambda: self._forget_if_left(container_id)
+
+    def _forget_if_left(self, container_id: str) -> None:
+        """Nobody waits for the container any more."""
+        audience = self._announced.get(container_id)
+        if audience is not None and not audience.members:
+            del self._announced[container_id]
 
     def _resize(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
         container_id, rows, columns = arguments
