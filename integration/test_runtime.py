@@ -561,7 +561,7 @@ async def test_exec_of_what_is_not_there(world: World) -> None:
 CLIENT = """
 import asyncio, sys
 from pathlib import Path
-from integration.test_runtime import World
+from integration.runtime_world import World
 from worker.runtime.client import RuntimeClient
 from worker.runtime.usage import read_usage
 

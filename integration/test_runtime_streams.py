@@ -1,12 +1,23 @@
 """Input, terminals, who is attached, and further processes of real containers; needs root and a static busybox."""
 
 import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from common.errors import InvalidInputError, NotFoundError, UnavailableError
 from integration.runtime_world import BUSYBOX, World
 from worker.containers.ports import Streams
-from worker.runtime.bundle import FurtherProcess
+from worker.runtime.audience import BUFFER_MAX, MEMBERS_MAX
+from worker.runtime.bundle import FurtherProcess, LogOptions
+from worker.runtime.client import RuntimeClient
+from worker.runtime.standard_input import INPUT_MAX
 
 pytestmark = pytest.mark.skipif(not BUSYBOX.exists(), reason="needs busybox-static")
 
@@ -28,6 +39,25 @@ async def read_until(streams: Streams, words: bytes) -> bytes:
             assert piece is not None, said
             said += piece[1]
     return said
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def private_bytes(pid: int) -> int:
+    """Memory that is this process's alone."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+
+
+async def until_descriptors(pid: int, wanted: int) -> None:
+    """The supervisor notices that somebody has left a moment later."""
+    for _ in range(200):
+        if descriptors(pid) <= wanted:
+            return
+        await asyncio.sleep(0.02)
+    assert descriptors(pid) <= wanted
 
 
 # -- attached to pipes -----------------------------------------------------------------------------
@@ -135,3 +165,286 @@ async def test_a_detached_one_goes_on_alone(world: World) -> None:
     left = await world.client.spawn("a", FurtherProcess(argv=("touch", "/tmp/x"), detached=True))
     left.close()
     assert (await world.client.wait("a")).code == 0
+
+
+# -- more than one can take --------------------------------------------------------------------------
+
+LINE = b"0123456789" * 6 + b"abc\n"
+FLOOD = 200 << 20
+
+
+async def test_a_flood_waits_for_a_slow_reader_and_loses_nothing(world: World) -> None:
+    """The container stands still while nobody reads; the supervisor keeps no more than its buffer."""
+    script = f"yes {LINE.decode().strip()} | head -c {FLOOD}"
+    bundle = world.bundle("a", "sh", "-c", script, log=LogOptions(path=""))
+    streams = await world.client.attach("a", before_start=True)
+    before = private_bytes(world.supervisor())
+    await world.client.start(bundle)
+    taken, stops = 0, 4
+    expected = LINE * (2 + (1 << 20) // len(LINE))
+    async with asyncio.timeout(60):
+        while piece := await streams.read():
+            start = taken % len(LINE)
+            assert piece == (1, expected[start : start + len(piece[1])])
+            taken += len(piece[1])
+            if taken > (5 - stops) * FLOOD // 5 and stops:
+                stops -= 1
+                await asyncio.sleep(0.2)
+                assert private_bytes(world.supervisor()) - before < 8 * BUFFER_MAX
+    assert taken == FLOOD
+    assert (await world.client.wait("a")).code == 0
+
+
+async def test_input_waits_for_a_container_that_does_not_read(world: World) -> None:
+    streams = await world.client.attach("a", before_start=True)
+    waits = "while ! test -e /tmp/go; do sleep 0.02; done; wc -c"
+    await world.client.start(world.bundle("a", "sh", "-c", waits, open_stdin=True))
+    before = private_bytes(world.supervisor())
+    size = 20 << 20
+
+    async def give() -> None:
+        await streams.write(b"x" * size)
+        await streams.close_input()
+
+    async with asyncio.TaskGroup() as group:
+        giving = group.create_task(give())
+        await asyncio.sleep(0.3)
+        assert not giving.done()
+        assert private_bytes(world.supervisor()) - before < 16 * INPUT_MAX
+        touch = await world.client.spawn("a", FurtherProcess(argv=("touch", "/tmp/go")))
+        assert await touch.wait() == 0
+        touch.streams.close()
+    assert (await all_of(streams))[1] == b"%d\n" % size
+
+
+async def test_what_it_never_reads_is_dropped(world: World) -> None:
+    streams = await world.client.attach("a", before_start=True)
+    await world.client.start(world.bundle("a", "sleep", "0.3", open_stdin=True))
+    async with asyncio.timeout(10):
+        await streams.write(b"x" * (20 << 20))
+        assert await streams.read() is None
+    await world.client.start(world.bundle("b", "sleep", "100"))
+    spawned = await world.client.spawn("b", FurtherProcess(argv=("true",), open_stdin=True))
+    async with asyncio.timeout(10):
+        await spawned.streams.write(b"x" * (20 << 20))
+    assert await spawned.wait() == 0
+    spawned.streams.close()
+
+
+async def test_everything_goes_both_ways_at_once(world: World) -> None:
+    streams = await world.client.attach("a", before_start=True)
+    await world.client.start(world.bundle("a", "cat", open_stdin=True, log=LogOptions(path="")))
+    content = os.urandom(8 << 20)
+
+    async def give() -> None:
+        await streams.write(content)
+        await streams.close_input()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(give())
+        said = await all_of(streams)
+    assert said[1] == content
+
+
+async def test_a_further_process_goes_both_ways_at_once(world: World) -> None:
+    await world.client.start(world.bundle("a", "sleep", "100"))
+    spawned = await world.client.spawn("a", FurtherProcess(argv=("cat",), open_stdin=True))
+    content = os.urandom(8 << 20)
+
+    async def give() -> None:
+        await spawned.streams.write(content)
+        await spawned.streams.close_input()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(give())
+        said = await all_of(spawned.streams)
+    assert said[1] == content
+    assert await spawned.wait() == 0
+    spawned.streams.close()
+
+
+# -- coming and going ------------------------------------------------------------------------------
+
+
+async def test_two_are_attached_at_once(world: World) -> None:
+    first = await world.client.attach("a", before_start=True)
+    await world.client.start(world.bundle("a", "cat", open_stdin=True))
+    second = await world.client.attach("a")
+    deaf = await world.client.attach("a", with_output=False)
+    await first.write(b"one\n")
+    assert await read_until(first, b"one\n") == await read_until(second, b"one\n")
+    await second.write(b"two\n")
+    assert await read_until(first, b"two\n") == await read_until(second, b"two\n")
+    first.close()
+    await second.close_input()
+    assert await all_of(second) == {1: b"", 2: b""}
+    assert await deaf.read() is None
+    assert world.lines("a") == ["one", "two"]
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_stdin_once_ends_with_the_first_who_leaves(world: World, *, once: bool) -> None:
+    streams = await world.client.attach("a", before_start=True)
+    onlooker = await world.client.attach("a", before_start=True, with_input=False)
+    await world.client.start(world.bundle("a", "cat", open_stdin=True, stdin_once=once))
+    onlooker.close()
+    await streams.write(b"x")
+    await read_until(streams, b"x")
+    streams.close()
+    if once:
+        assert (await asyncio.wait_for(world.client.wait("a"), 5)).code == 0
+    else:
+        await asyncio.sleep(0.2)
+        assert await world.client.running() == {"a"}
+
+
+async def test_those_who_cannot_be_attached_are_told(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        await world.client.attach("a")
+    waiting = await world.client.attach("a", before_start=True)
+    with pytest.raises(InvalidInputError):
+        await world.client.start(world.bundle("a", "nonesuch"))
+    assert await waiting.read() is None
+    await world.client.start(world.bundle("a", "sleep", "100"))
+    for _ in range(MEMBERS_MAX):
+        await world.client.attach("a")
+    with pytest.raises(UnavailableError, match="are attached"):
+        await world.client.attach("a")
+    with pytest.raises(NotFoundError, match="no terminal"):
+        await world.client.resize("a", 1, 1)
+
+
+async def test_programs_that_cannot_run_are_told(world: World) -> None:
+    await world.client.start(world.bundle("a", "sleep", "100"))
+    before = descriptors(os.getpid()), descriptors(world.supervisor())
+    with pytest.raises(InvalidInputError, match="executable file not found"):
+        await world.client.spawn("a", FurtherProcess(argv=("nonesuch",), tty=True))
+    with pytest.raises(InvalidInputError, match="nobody-here"):
+        await world.client.spawn("a", FurtherProcess(argv=("true",), user="nobody-here"))
+    with pytest.raises(InvalidInputError, match="working directory"):
+        await world.client.spawn("a", FurtherProcess(argv=("true",), cwd="/none"))
+    with pytest.raises(NotFoundError):
+        await world.client.spawn("b", FurtherProcess(argv=("true",)))
+    await until_descriptors(world.supervisor(), before[1])
+    await until_descriptors(os.getpid(), before[0])
+
+
+ATTACHED = """
+import asyncio, sys
+from pathlib import Path
+from worker.runtime.bundle import FurtherProcess
+from worker.runtime.client import RuntimeClient
+
+async def main():
+    client = RuntimeClient(Path(sys.argv[1]) / "exec", sys.argv[2])
+    streams = await client.attach("a")
+    spawned = await client.spawn("a", FurtherProcess(argv=("cat",), open_stdin=True))
+    print("attached", spawned.pid, flush=True)
+    await asyncio.sleep(100)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_client_that_is_killed_holds_nothing_up(world: World) -> None:
+    """It had not read a byte: the container stood still. All others go on, and so does the container."""
+    script = "cat; yes line | head -n 150000; echo done >&2"
+    await world.client.start(world.bundle("a", "sh", "-c", script, open_stdin=True))
+    before = descriptors(world.supervisor())
+    command = [sys.executable, "-c", ATTACHED, str(world.root), world.parent]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    said = await process.stdout.readline()
+    assert said.startswith(b"attached")
+    onlooker = await world.client.attach("a")
+    await onlooker.close_input()
+    await read_until(onlooker, b"line\n" * 1000)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    rest = await all_of(onlooker)
+    assert rest[2] == b"done\n"
+    assert (await world.client.wait("a")).code == 0
+    assert world.lines("a") == ["line"] * 150000
+    assert not Path(f"/proc/{int(said.split()[1])}").exists()
+    await until_descriptors(world.supervisor(), before)
+
+
+async def test_hundreds_of_further_processes_leave_nothing(world: World) -> None:
+    await world.client.start(world.bundle("a", "sleep", "100"))
+
+    async def one(number: int) -> None:
+        tty = number % 3 == 0
+        argv = ("sh", "-c", f"echo {number}; exit {number % 200}")
+        detached = number % 5 == 0
+        process = FurtherProcess(argv=argv, tty=tty, open_stdin=number % 2 == 0, detached=detached)
+        spawned = await world.client.spawn("a", process)
+        said = (await all_of(spawned.streams))[1].strip()
+        assert said == (b"" if detached else b"%d" % number)
+        assert await spawned.wait() == number % 200
+        spawned.streams.close()
+
+    await one(1)
+    before = descriptors(os.getpid()), descriptors(world.supervisor())
+    for start in range(0, 240, 60):
+        async with asyncio.TaskGroup() as group:
+            for number in range(start, start + 60):
+                group.create_task(one(number))
+    await until_descriptors(world.supervisor(), before[1])
+    await until_descriptors(os.getpid(), before[0])
+
+
+async def test_all_goes_on_in_a_supervisor_with_other_code(world: World) -> None:
+    """Input, terminal, who is attached, who waits for a start, and further processes are handed over."""
+    piped = await world.client.attach("a", before_start=True)
+    typed = await world.client.attach("b", before_start=True)
+    await world.client.start(world.bundle("a", "cat", open_stdin=True))
+    await world.client.start(world.bundle("b", "sh", tty=True, open_stdin=True))
+    waiting = await world.client.attach("c", before_start=True)
+    spawned = await world.client.spawn("a", FurtherProcess(argv=("cat",), open_stdin=True))
+    argv = ("sh", "-c", "while ! test -e /tmp/x; do sleep 0.02; done; exit 9")
+    alone = await world.client.spawn("b", FurtherProcess(argv=argv, tty=True, detached=True))
+    async with replaced(world) as newer:
+        await asks_and_hears(piped, b"hello\n", b"hello\n")
+        await asks_and_hears(typed, b"echo $((6 * 7)); touch /tmp/x\n", b"42")
+        await typed.resize(12, 34)
+        await asks_and_hears(typed, b"stty size\n", b"12 34")
+        assert await alone.wait() == 9
+        await spawned.streams.write(b"on")
+        await spawned.streams.close_input()
+        assert (await all_of(spawned.streams))[1] == b"on"
+        assert await spawned.wait() == 0
+        spawned.streams.close()
+        await newer.start(world.bundle("c", "echo", "c"))
+        assert (await all_of(waiting))[1] == b"c\n"
+        await piped.close_input()
+        assert (await newer.wait("a")).code == 0
+        assert await piped.read() is None
+
+
+@contextlib.asynccontextmanager
+async def replaced(world: World) -> AsyncIterator[RuntimeClient]:
+    """The supervisor has become one of other code, in its own place."""
+    before = world.supervisor()
+    newer = RuntimeClient(world.root / "exec", world.parent)
+    newer._stamp = "other"
+    async with newer:
+        assert world.supervisor() == before
+        yield newer
+
+
+async def asks_and_hears(streams: Streams, words: bytes, answer: bytes) -> None:
+    await streams.write(words)
+    await read_until(streams, answer)
+
+
+async def test_the_end_of_the_supervisor_is_told(world: World) -> None:
+    streams = await world.client.attach("a", before_start=True)
+    await world.client.start(world.bundle("a", "sleep", "100", open_stdin=True))
+    spawned = await world.client.spawn("a", FurtherProcess(argv=("cat",), open_stdin=True))
+    os.kill(world.supervisor(), signal.SIGKILL)
+    with pytest.raises(UnavailableError):
+        await streams.read()
+    with pytest.raises(UnavailableError):
+        await spawned.wait()
+    assert await spawned.streams.read() is None
+    spawned.streams.close()

@@ -23,6 +23,7 @@ from worker.runtime.wire import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from worker.runtime.standard_input import Input
 
@@ -80,6 +81,18 @@ class Attached:
     def is_full(self) -> bool:
         """Whether it should be sent nothing now."""
         return len(self._outgoing) >= BUFFER_MAX
+
+    @property
+    def words(self) -> "tuple[Any, ...]":
+        """Everything about it, to be handed on."""
+        flags = (self.with_input, self.with_output, self._is_hung_up)
+        return (self.fd, flags, bytes(self._outgoing), self._reader.rest)
+
+    def resume(self, outgoing: bytes, *, is_hung_up: bool) -> None:
+        """Goes on where another supervisor was."""
+        self._is_hung_up = is_hung_up
+        if outgoing:
+            self.send(outgoing)
 
     # -- to the client -----------------------------------------------------------------------------
 
@@ -232,6 +245,14 @@ class Audience:
         if standard_input is not None:
             standard_input.relief = self._listen
         self._listen()
+
+    def restore(self, words: "Any") -> None:  # noqa: ANN401 - from marshal
+        """Takes in a client that was attached to another supervisor, as ``Attached.words`` gave it."""
+        fd, (with_input, with_output, is_hung_up), outgoing, rest = words
+        reader = FrameReader(rest)
+        member = Attached(fd, reader, self, with_input=with_input, with_output=with_output)
+        self.admit(member)
+        member.resume(outgoing, is_hung_up=is_hung_up)
 
     def check_room(self) -> None:
         """Whether one more can be attached.

@@ -211,9 +211,11 @@ class RuntimeClient:
         check = [sys.executable, *wire.FLAGS, str(_PROGRAM), wire.CHECK]
         said = await _first_words(check)
         reason = said.decode(errors="replace")
+        command = self._command()
+        successor = (command, wire.HANDOVER) if protocol >= wire.PROTOCOL_WITH_HANDOVER else command
         for _ in range(_REEXEC_TRIES_MAX if said == wire.READY else 0):
             try:
-                await found.ask(wire.REEXEC, self._command(), REQUEST_SECONDS)
+                await found.ask(wire.REEXEC, successor, REQUEST_SECONDS)
             except UnavailableError as error:
                 reason = error.message
                 await self._clock.sleep(_PAUSE_SECONDS)

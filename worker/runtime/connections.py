@@ -40,6 +40,11 @@ class Request:
         """Whether the client is still there."""
         return self._connection.is_open
 
+    @property
+    def words(self) -> tuple[int, int]:
+        """The connection's descriptor (-1 when it is closed) and the number, to be handed on."""
+        return self._connection.fd, self._number
+
     def answer(self, value: object = None) -> None:
         """It is done."""
         self._connection.send((self._number, OK, value))
@@ -71,12 +76,18 @@ class Connection:
         self._verbs = verbs
         self._reader = FrameReader()
         self._outgoing = bytearray()
-        loop.watch(fd, self._ready)
+        if fd >= 0:  # Else whoever asked has gone.
+            loop.watch(fd, self._ready)
 
     @property
     def is_open(self) -> bool:
         """Whether anyone still listens."""
         return self._fd >= 0
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor; -1 once it is closed."""
+        return self._fd
 
     def _ready(self, events: int) -> None:
         if events & WRITABLE:
@@ -216,11 +227,18 @@ class Listener:
         os.set_blocking(fd, False)
         self._connections.append(Connection(fd, self._loop, self._verbs))
 
-    def close_connections(self) -> None:
-        """Says good-bye to all clients; they may come again."""
+    def adopt(self, words: tuple[int, int]) -> Request:
+        """Takes over a request that waits for its second answer, as ``Request.words`` gave it."""
+        fd, number = words
+        connection = Connection(fd, self._loop, self._verbs)
+        self._connections.append(connection)
+        return Request(connection, number)
+
+    def close_connections(self, but: "set[int]") -> None:
+        """Says good-bye to all clients but some; they may come again."""
         for connection in self._connections:
-            connection.close()
-        self._connections = []
+            if connection.fd not in but:
+                connection.close()
 
 
 def _is_root(fd: int) -> bool:

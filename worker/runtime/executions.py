@@ -6,6 +6,7 @@ from worker.runtime import terminal
 from worker.runtime.eventloop import EventLoop, after_ms
 from worker.runtime.held import DRAIN_BYTES_MAX, PUMP_BYTES, Held
 from worker.runtime.launch import Launcher
+from worker.runtime.process import READY
 from worker.runtime.programs import failure_code
 from worker.runtime.refusal import INVALID, UNAVAILABLE, Refusal
 from worker.runtime.reports import Report, exit_code
@@ -198,6 +199,26 @@ class Executions:
             os.set_blocking(master, False)
             execution.output_fd = master
             self._loop.watch(master, lambda _: self._pump(execution))
+
+    # -- another supervisor ------------------------------------------------------------------------
+
+    @property
+    def words(self) -> "list[tuple[int, str, tuple[int, int], int]]":
+        """Those that another supervisor goes on with: pid, container, who is told the end, terminal."""
+        return [
+            (one.pid, one.container_id, one.request.words, one.output_fd)
+            for one in self._by_pid.values()
+        ]
+
+    def adopt(self, pid: int, container_id: str, request: "Request", terminal_fd: int) -> None:
+        """Goes on with one that another supervisor has spawned."""
+        execution = Execution(container_id, request, output_max=0, is_spawned=True)
+        execution.pid = pid
+        execution.report.content = READY
+        execution.output_fd = terminal_fd
+        self._by_pid[pid] = execution
+        if terminal_fd >= 0:
+            self._loop.watch(terminal_fd, lambda _: self._pump(execution))
 
     # -- end ---------------------------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ from worker.kernel import syscalls
 from worker.runtime.held import Held, Stream
 from worker.runtime.journal import open_log
 from worker.runtime.standard_input import Input
+from worker.runtime.wire import HANDOVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
-_VERSION = 2
+    from worker.runtime.supervisor import Supervisor
+
 _VERSION_WITHOUT_INPUT = 1
 """Of 0.1.0: containers had neither input nor terminal."""
 _MARSHAL_VERSION = 2
@@ -38,31 +39,54 @@ class Kept:
         """RLIMIT_NOFILE as containers get it."""
 
 
-def write_handover(held: "Iterable[Held]", kept: Kept) -> int:
+class Handover:
+    """What goes on in the new program: containers, who is attached to them, and further processes."""
+
+    __slots__ = ("attached", "containers", "kept", "spawned")
+
+    def __init__(self, kept: Kept, containers: list[Held]) -> None:
+        self.kept = kept
+        self.containers = containers
+        self.attached: list[tuple[str, list[Any]]] = []
+        self.spawned: list[tuple[int, str, tuple[int, int], int]] = []
+
+
+def write_handover(supervisor: "Supervisor", kept: Kept) -> tuple[int, list[int]]:
     """Puts everything into a nameless file in memory and lets it and all descriptors live over exec.
 
-    The answer is the file's descriptor.
+    The answer is the file's descriptor, and all those that live on.
     """
-    containers = []
     own = (kept.lock_fd, kept.socket_fd)
-    inherited = list(own)
-    for one in held:
-        streams = [(stream.name, stream.fd, stream.pending) for stream in one.streams]
-        inherited += [fd for _, fd, _ in streams if fd >= 0]
-        rule = one.log.rule if one.log is not None else _NO_LOG
-        words = None
-        if one.input is not None:
-            words = _input_words(one.input)
-            inherited += [one.input.fd] if one.input.fd >= 0 else []
-        containers.append((one.id, one.pid, dict(one.process), streams, rule, words))
+    containers = [_container_words(one) for one in supervisor.held.values()]
+    attached = [
+        (name, [member.words for member in audience.members])
+        for name, audience in supervisor.audiences
+    ]
+    spawned = supervisor.executions.words
+    inherited = [*own]
+    for _, _, _, streams, _, words in containers:
+        inherited += [fd for _, fd, _ in streams]
+        inherited += [words[0]] if words is not None else []
+    for _, members in attached:
+        inherited += [member[0] for member in members]
+    for _, _, (fd, _), terminal_fd in spawned:
+        inherited += [fd, terminal_fd]
+    content = (HANDOVER, own, kept.nofile, containers, attached, spawned)
     memory = os.memfd_create("handover", 0)
-    os.write(memory, marshal.dumps((_VERSION, own, kept.nofile, containers), _MARSHAL_VERSION))
-    for fd in inherited:
-        os.set_inheritable(fd, True)  # noqa: FBT003 - the signature is Python's
-    return memory
+    os.write(memory, marshal.dumps(content, _MARSHAL_VERSION))
+    inherited = [fd for fd in inherited if fd >= 0]
+    set_living_over_exec(inherited, lives=True)
+    return memory, inherited
 
 
-def read_handover(memory: int) -> tuple[list[Held], Kept]:
+def set_living_over_exec(descriptors: list[int], *, lives: bool) -> None:
+    """Says whether descriptors stay open in another program."""
+    for fd in descriptors:
+        if fd >= 0:
+            os.set_inheritable(fd, lives)
+
+
+def read_handover(memory: int) -> Handover:
     """The opposite of ``write_handover``, in the new program.
 
     Raises:
@@ -72,15 +96,28 @@ def read_handover(memory: int) -> tuple[list[Held], Kept]:
     content = b""
     while len(content) < size:
         content += os.pread(memory, _READ_BYTES, len(content))
-    version, own, nofile, containers = marshal.loads(content)  # noqa: S302 - our own memory
+    version, own, nofile, containers, *further = marshal.loads(content)  # noqa: S302 - our own memory
     os.close(memory)
     if version == _VERSION_WITHOUT_INPUT:
         containers = [(*item, None) for item in containers]
-    elif version != _VERSION:
+        further = [[], []]
+    elif version != HANDOVER:
         raise OSError(22, f"a handover of version {version} is not understood")
-    for fd in own:
-        os.set_inheritable(fd, False)  # noqa: FBT003
-    return [_read_container(item) for item in containers], Kept(own[0], own[1], nofile)
+    set_living_over_exec(list(own), lives=False)
+    taken = Handover(Kept(own[0], own[1], nofile), [_read_container(item) for item in containers])
+    taken.attached, taken.spawned = further
+    for _, members in taken.attached:
+        set_living_over_exec([member[0] for member in members], lives=False)
+    for _, _, (fd, _), terminal_fd in taken.spawned:
+        set_living_over_exec([fd, terminal_fd], lives=False)
+    return taken
+
+
+def _container_words(one: Held) -> "tuple[Any, ...]":
+    streams = [(stream.name, stream.fd, stream.pending) for stream in one.streams]
+    rule = one.log.rule if one.log is not None else _NO_LOG
+    words = _input_words(one.input) if one.input is not None else None
+    return (one.id, one.pid, dict(one.process), streams, rule, words)
 
 
 def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
@@ -90,9 +127,7 @@ def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
     held = Held(container_id, process)
     held.pid = pid
     held.streams = [Stream(name, fd, pending) for name, fd, pending in streams]
-    for stream in held.streams:
-        if stream.fd >= 0:
-            os.set_inheritable(stream.fd, False)  # noqa: FBT003
+    set_living_over_exec([stream.fd for stream in held.streams], lives=False)
     if rule[0]:
         held.log = open_log(*rule)
     if words is not None:
@@ -107,8 +142,7 @@ def _input_words(one: Input) -> "tuple[Any, ...]":
 
 def _read_input(words: "Any") -> Input:  # noqa: ANN401 - from marshal
     fd, (is_terminal, takes, ends_with_first, is_ending), pending = words
-    if fd >= 0:
-        os.set_inheritable(fd, False)  # noqa: FBT003
+    set_living_over_exec([fd], lives=False)
     found = Input(fd, is_terminal=is_terminal, takes=takes, ends_with_first=ends_with_first)
     found.is_ending = is_ending
     found.pending += pending

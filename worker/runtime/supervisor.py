@@ -67,7 +67,7 @@ class Supervisor:
         self._log = log
         self.held: dict[str, Held] = {}
         self._by_pid: dict[int, Held] = {}
-        self._executions = Executions(loop, launcher)
+        self.executions = Executions(loop, launcher)
         self._announced: dict[str, Audience] = {}
         """Who waits for containers that have not been started."""
         self._leases = Leases(loop, self._send_signal, self._kill_all)
@@ -171,8 +171,8 @@ class Supervisor:
                 return
             if pid in self._by_pid:
                 self._container_ended(self._by_pid.pop(pid), status)
-            elif pid in self._executions:
-                self._executions.ended(pid, status)
+            elif pid in self.executions:
+                self.executions.ended(pid, status)
 
     def _container_ended(self, held: Held, status: int) -> None:
         """The log is whole before anyone learns of the end."""
@@ -290,12 +290,12 @@ class Supervisor:
     def _exec(self, request: "Request", order: "Any") -> None:  # noqa: ANN401
         held = self._running(order["id"])
         self._reins.check_moving(held.id)
-        self._executions.collect(request, held, order)
+        self.executions.collect(request, held, order)
 
     def _spawn(self, request: "Request", order: "Any") -> None:  # noqa: ANN401
         held = self._running(order["id"])
         self._reins.check_moving(held.id)
-        self._executions.spawn(request, held, order)
+        self.executions.spawn(request, held, order)
 
     # -- those who are attached --------------------------------------------------------------------
 
@@ -382,11 +382,27 @@ class Supervisor:
         return False
 
     def _reexec(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
+        command, handover = arguments if isinstance(arguments, tuple) else (arguments, 0)
+        if handover < wire.HANDOVER:
+            raise Refusal(UNAVAILABLE, "a supervisor of older code would not understand this one")
         busy = [one.id for one in self.held.values() if one.report is not None or not one.pid]
-        if busy or self._executions.are_busy:
+        if busy or self.executions.are_busy:
             raise Refusal(UNAVAILABLE, "containers are being started, or programs run in them")
-        self.successor = list(arguments)
+        self.successor = list(command)
         request.answer()
+
+    @property
+    def audiences(self) -> "list[tuple[str, Audience]]":
+        """Of containers that run, and of those that are to be started."""
+        running = [(one.id, one.audience) for one in self.held.values() if one.audience is not None]
+        return [*running, *self._announced.items()]
+
+    def restore_audience(self, container_id: str, members: "list[Any]") -> None:
+        """Takes in those who were attached to this container, or waited for it, before this program ran."""
+        audience = Audience(self._loop, self._log)
+        self._seat(audience, container_id, self.held.get(container_id), may_wait=True)
+        for words in members:
+            audience.restore(words)
 
     def _shutdown(self, request: "Request", _: object) -> None:
         self.end_if_idle()

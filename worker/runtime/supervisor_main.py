@@ -24,7 +24,14 @@ from worker.runtime.child import IGNORED_BY_SUPERVISOR  # noqa: E402
 from worker.runtime.connections import Listener, listen  # noqa: E402
 from worker.runtime.eventloop import EventLoop  # noqa: E402
 from worker.runtime.exits import EXITS  # noqa: E402
-from worker.runtime.handover import Kept, read_handover, seal_executable, write_handover  # noqa: E402
+from worker.runtime.handover import (  # noqa: E402
+    Handover,
+    Kept,
+    read_handover,
+    seal_executable,
+    set_living_over_exec,
+    write_handover,
+)
 from worker.runtime.launch import Launcher  # noqa: E402
 from worker.runtime.output import format_time  # noqa: E402
 from worker.runtime.refusal import describe  # noqa: E402
@@ -99,14 +106,15 @@ class _Program:
     def __init__(self, settings: Settings, memory: int) -> None:
         self._settings = settings
         root = settings.exec_root
-        held, kept = read_handover(memory) if memory >= 0 else ([], None)
+        taken = read_handover(memory) if memory >= 0 else None
+        kept = taken.kept if taken is not None else None
         self._lock = kept.lock_fd if kept is not None else _prepare_root(root)
         self._nofile = kept.nofile if kept is not None else _raise_nofile(settings)
         self._loop = EventLoop()
         cgroups = open_cgroups(settings.parent)
         launcher = Launcher(cgroups, self._nofile)
         self._supervisor = Supervisor(root, cgroups, self._loop, launcher, self._log)
-        for one in held:
+        for one in taken.containers if taken is not None else ():
             self._supervisor.adopt(one)
         self._supervisor.sweep()
         socket = unix_socket(fileno=kept.socket_fd) if kept else listen(f"{root}/{wire.SOCKET}")
@@ -115,10 +123,20 @@ class _Program:
             {"protocol": wire.PROTOCOL, "stamp": settings.stamp, "parent": settings.parent}
         )
         self._listener = Listener(socket, self._loop, verbs)
+        if taken is not None:
+            self._take_over(taken)
         self._signals = syscalls.signalfd((SIGCHLD, SIGTERM))
         self._loop.watch(self._signals, lambda _: self._supervisor.handle_signals(self._signals))
         _protect_from_oom(self._log)
         _write_file(f"{root}/{PID_FILE}", f"{os.getpid()}\n")
+
+    def _take_over(self, taken: Handover) -> None:
+        """Goes on with those who are attached, and with further processes."""
+        for container_id, members in taken.attached:
+            self._supervisor.restore_audience(container_id, members)
+        for pid, container_id, words, terminal_fd in taken.spawned:
+            request = self._listener.adopt(words)
+            self._supervisor.executions.adopt(pid, container_id, request, terminal_fd)
 
     def run(self) -> "Never":
         """Serves until it is asked to end. No error may end it, for all containers would end with it."""
@@ -141,10 +159,16 @@ class _Program:
     def _become(self, successor: list[str]) -> None:
         """Executes another program in this process's place; when that fails, all goes on as before."""
         self._supervisor.successor = []
-        self._listener.close_connections()
+        spawned = self._supervisor.executions.words
+        self._listener.close_connections(but={fd for _, _, (fd, _), _ in spawned})
         kept = Kept(self._lock, self._listener.fd, self._nofile)
-        memory = write_handover(self._supervisor.held.values(), kept)
-        os.execv(successor[0], [*successor, wire.RESUME, str(memory)])  # noqa: S606 - our own successor
+        memory, inherited = write_handover(self._supervisor, kept)
+        try:
+            os.execv(successor[0], [*successor, wire.RESUME, str(memory)])  # noqa: S606 - our own successor
+        except OSError:
+            set_living_over_exec(inherited, lives=False)
+            os.close(memory)
+            raise
 
     def _log(self, words: str) -> None:
         _log_line(self._settings.exec_root, words)

@@ -14,6 +14,10 @@ import marshal
 
 PROTOCOL = 3
 """Grows when a frame's meaning changes; the client re-executes a supervisor that speaks another."""
+HANDOVER = 2
+"""Grows when what a supervisor hands to its successor changes: it becomes none that does not understand it."""
+PROTOCOL_WITH_HANDOVER = 3
+"""From here on a client says which handover the successor understands."""
 FRAME_MAX = 8 << 20
 """A start order with the kernel's largest environment (2 MiB) and all else fits well."""
 HEADER_BYTES = 4
@@ -109,8 +113,13 @@ class FrameReader:
 
     __slots__ = ("_buffer",)
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    def __init__(self, rest: bytes = b"") -> None:
+        self._buffer = bytearray(rest)
+
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a value."""
+        return bytes(self._buffer)
 
     def feed(self, piece: bytes) -> list[object]:
         """Takes a piece and gives the values that are now complete.
