@@ -26,6 +26,7 @@ _NEW_NAMESPACES = (
 _OWN_PID_NAMESPACE = "/proc/self/ns/pid"
 _ALL_CAPABILITIES = (1 << 64) - 1
 _STANDARD_STREAMS = 3
+_OUTPUTS = 2
 FILTERS_MAX = 32
 """Different seccomp filters that are kept once for all containers that have them."""
 
@@ -133,21 +134,23 @@ class Launcher:
     ) -> None:
         """Forks a further process with its client's descriptors.
 
-        They are three streams, or the socket by which it sends its terminal; none when nobody reads what it writes.
+        They are its streams (without the first, it reads /dev/null), or the socket by which it sends its terminal;
+        none when nobody reads what it writes.
 
         Raises:
             Refusal: the container has ended meanwhile, or the descriptors make no sense.
             OSError: the kernel refused.
         """
-        wanted = 1 if order["tty"] else _STANDARD_STREAMS
-        if descriptors and len(descriptors) != wanted:
-            count = len(descriptors)
+        wanted = (0, 1) if order["tty"] else (0, _OUTPUTS, _STANDARD_STREAMS)
+        count = len(descriptors)
+        if count not in wanted:
             raise Refusal(INVALID, f"{count} descriptors came with a process that has {wanted}")
         process = further_process(held.process, order)
         with Plumbing() as plumbing:
             stdio = Stdio(self._nothing)
             if descriptors and not order["tty"]:
-                stdio = Stdio((descriptors[0], descriptors[1], descriptors[2]))
+                stdin = self._null if count == _OUTPUTS else descriptors[0]
+                stdio = Stdio((stdin, descriptors[-2], descriptors[-1]))
             elif descriptors:
                 stdio.console_fd = descriptors[0]
             elif order["tty"]:

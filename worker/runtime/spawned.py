@@ -28,7 +28,7 @@ class Ends:
             if tty and not detached:
                 self._console = self._socket()
             elif not detached:
-                self._stdin = self._input(open_stdin=open_stdin)
+                self._stdin = self._input() if open_stdin else -1
                 self._outputs = {self._output(): wire.STDOUT, self._output(): wire.STDERR}
         except OSError as error:
             self.close()
@@ -39,10 +39,7 @@ class Ends:
         self.theirs.append(child.detach())
         return ours.detach()
 
-    def _input(self, *, open_stdin: bool) -> int:
-        if not open_stdin:
-            self.theirs.append(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
-            return -1
+    def _input(self) -> int:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         self.theirs.append(reading)
         return writing
