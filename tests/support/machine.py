@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from common.events import EventLog
+from common.health_probes import ProbeTarget
 from common.model.container_spec import ContainerSpec
 from tests.support.fake_clock import FakeClock
 from tests.support.fake_machinery import FakeImages, FakeNetworks, FakeRuntime, FakeVolumes
@@ -12,6 +13,7 @@ from worker.containers.engine import LocalEngine, Surroundings
 from worker.containers.record import Container, ContainerConfig, HostOptions, RestartPolicy
 from worker.containers.workshop import Machinery
 from worker.images.resolved import ResolvedImage
+from worker.runtime.bundle import ExecResult
 
 IMAGE = ResolvedImage(id="sha256:" + "a" * 64, layers=("/layers/1",), cmd=("serve",))
 
@@ -26,6 +28,7 @@ class Machine:
         self.images = FakeImages({"web:1": IMAGE})
         self.networks, self.volumes = FakeNetworks(), FakeVolumes()
         self.ports = FakePorts()
+        self.network_probes: list[tuple[int, ProbeTarget]] = []
         self.events = EventLog(self.clock)
         self._drawn = 0
 
@@ -41,9 +44,14 @@ class Machine:
             volumes=self.volumes,
             further=self.runtime,
             ports=self.ports,
+            network_probe=self.probe,
         )
         around = Surroundings(clock=self.clock, events=self.events, new_id=self.new_id)
         return LocalEngine(str(self.root / "data"), str(self.root / "exec"), machinery, around)
+
+    async def probe(self, pid: int, target: ProbeTarget, _seconds: float) -> ExecResult:
+        self.network_probes.append((pid, target))
+        return ExecResult(code=0, output=b"")
 
     def told(self) -> list[str]:
         return [event.action for event in self.events.past(0, 10**12) if event.type == "container"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from common.errors import ConflictError, NotFoundError, SwarmdError, SystemFailureError
 from common.keeper import Keeper
 from worker.containers.files import ContainerFile
-from worker.containers.health_monitor import HealthMonitor
+from worker.containers.health_monitor import HealthMonitor, Means
 from worker.containers.record import Container, ContainerState, Health, HealthStatus
 from worker.containers.recovery import after_absence, after_exit
 from worker.containers.register import Live, Register
@@ -37,6 +37,7 @@ class Running:
     ) -> None:
         self._register, self._workshop, self._keeper = register, workshop, keeper
         self._runtime, self._images = machinery.runtime, machinery.images
+        self._means = Means(runtime=machinery.runtime, network=machinery.network_probe)
         self._clock = register.clock
         self._places = asyncio.Semaphore(STARTS_AT_A_TIME)
         self.remove: Callable[[Live], Awaitable[None]] | None = None
@@ -142,9 +143,8 @@ class Running:
         if config is None or live.health is not None:
             return
         monitor = HealthMonitor(
-            live.container.id,
             config,
-            self._runtime,
+            self._means,
             self._clock,
             current=lambda: live.container,
             report=lambda status: self._report_health(live, status),

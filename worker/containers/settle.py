@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from common.errors import InvalidInputError, NotImplementedHereError
+from common.health_probes import KINDS, asked_by_labels, check_labels, target_of
 from common.model.container_spec import (
     ContainerSpec,
     HealthConfig,
@@ -60,7 +61,9 @@ def container_of(
         working_dir=spec.dir or image.working_dir or "/",
         user=spec.user or image.user,
         stop_signal=stop_signal,
-        healthcheck=healthcheck_of(spec.healthcheck, image.healthcheck),
+        healthcheck=healthcheck_of(
+            _asked_for(spec.healthcheck, {**spec.labels, **config.labels}), _of_image(image)
+        ),
         log_file=log_file_name(config.log_driver, container_id),
     )
 
@@ -91,13 +94,35 @@ def env_of(spec: ContainerSpec, image: ResolvedImage, *, hostname: str) -> tuple
     return tuple(f"{name}={value}" for name, value in env.items())
 
 
+def _asked_for(config: HealthConfig | None, labels: Mapping[str, str]) -> HealthConfig | None:
+    """The healthcheck that the user asks for, by a label too.
+
+    Raises:
+        InvalidInputError: there are two.
+    """
+    test = asked_by_labels(labels)
+    if test and config is not None and config.test and config.test != test:
+        raise InvalidInputError(
+            f"a healthcheck of kind {config.test[0]} and one by a label exclude each other"
+        )
+    return replace(config or HealthConfig(), test=test) if test else config
+
+
+def _of_image(image: ResolvedImage) -> HealthConfig | None:
+    """The healthcheck of an image: one by a label goes before one that needs a program."""
+    test = asked_by_labels(image.labels)
+    return replace(image.healthcheck or HealthConfig(), test=test) if test else image.healthcheck
+
+
 def healthcheck_of(spec: HealthConfig | None, image: HealthConfig | None) -> HealthConfig | None:
     """The check that applies, every field filled; None when there is none."""
     wanted, inherited = spec or HealthConfig(), image or HealthConfig()
     test = wanted.test or inherited.test
     if not test or test[0] == "NONE":
         return None
-    if test[0] not in ("CMD", "CMD-SHELL") or len(test) == 1:
+    if test[0] in KINDS:
+        target_of(test)
+    elif test[0] not in ("CMD", "CMD-SHELL") or len(test) == 1:
         raise InvalidInputError(f"Unknown healthcheck type '{test[0]}' (expected 'CMD')")
     return HealthConfig(
         test=test,
@@ -142,6 +167,7 @@ def check_spec(config: ContainerConfig) -> None:
         raise InvalidInputError(
             f"the working directory '{spec.dir}' is invalid, it needs to be an absolute path"
         )
+    check_labels(spec.labels)
     for line in spec.env:
         if not line.partition("=")[0]:
             raise InvalidInputError(f"invalid environment variable: {line}")

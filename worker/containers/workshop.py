@@ -10,6 +10,8 @@ from common.model.container_spec import Mount, MountType
 from worker.containers.bundle_of import Places, bundle_of
 from worker.containers.etc_files import hosts_text, resolv_conf_text
 from worker.containers.files import ContainerFile
+from worker.containers.health_monitor import NetworkProbe
+from worker.containers.network_probe import probe_network
 from worker.containers.nothing_further import NothingFurther
 from worker.containers.ports import (
     AttachingRuntime,
@@ -42,6 +44,7 @@ class Machinery:
     further: AttachingRuntime = field(default_factory=NothingFurther)
     """The runtime once more: what it does beyond a task's life."""
     ports: HostPorts = field(default_factory=NoHostPorts)
+    network_probe: NetworkProbe = probe_network
 
 
 class Workshop:

@@ -5,13 +5,14 @@ import re
 import signal
 from collections.abc import Iterable
 
+from common import health_probes
 from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.container_spec import ContainerSpec, HealthConfig, Mount, MountType
 from manager.api.parse.image_reference import is_image_reference
 from manager.api.parse.references import check_references
 
 HEALTH_DURATION_MIN_SECONDS = 0.001
-HEALTH_TESTS = frozenset({"", "NONE", "CMD", "CMD-SHELL"})
+HEALTH_TESTS = frozenset({"", "NONE", "CMD", "CMD-SHELL", *health_probes.KINDS})
 SIGNAL_MAX = 64
 
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -28,6 +29,8 @@ def check_container_spec(spec: ContainerSpec) -> None:
     """
     _check_image(spec.image)
     _check_mounts(spec.mounts)
+    if not any(_TEMPLATE in value for value in spec.labels.values()):
+        health_probes.check_labels(spec.labels)
     if spec.healthcheck is not None:
         _check_healthcheck(spec.healthcheck)
     _check_signal(spec.stop_signal)
@@ -119,8 +122,11 @@ def _check_healthcheck(config: HealthConfig) -> None:
         raise InvalidInputError("Retries in Healthcheck cannot be negative")
     if config.test and config.test[0] not in HEALTH_TESTS:
         raise InvalidInputError(
-            f"unknown type {config.test[0]!r} in Healthcheck", hint="use CMD, CMD-SHELL or NONE"
+            f"unknown type {config.test[0]!r} in Healthcheck",
+            hint="use CMD, CMD-SHELL, HTTP, TCP or NONE",
         )
+    if config.test and config.test[0] in health_probes.KINDS:
+        health_probes.target_of(config.test)
 
 
 def _check_signal(name: str) -> None:

@@ -16,6 +16,7 @@ from common.errors import (
     SwarmdError,
     SystemFailureError,
 )
+from common.health_probes import ProbeTarget
 from common.model.container_spec import (
     ContainerSpec,
     Driver,
@@ -275,6 +276,19 @@ async def test_health_goes_from_starting_to_healthy_to_unhealthy(
     probes = len(machine.runtime.probes)
     await machine.clock.advance(100)
     assert len(machine.runtime.probes) == probes
+
+
+async def test_a_healthcheck_over_the_network_asks_no_program(
+    machine: Machine, engine: LocalEngine
+) -> None:
+    container = await engine.create(config(labels={"swarmd.health.tcp": "5432"}))
+    await engine.start(container.id)
+
+    await machine.clock.advance(1)
+
+    assert engine.find(container.id).health.state is Health.HEALTHY
+    assert machine.runtime.probes == []
+    assert machine.network_probes == [(1001, ProbeTarget(port=5432))]
 
 
 async def test_a_restart_keeps_what_runs_with_its_health(machine: Machine) -> None:

@@ -1,8 +1,11 @@
 """What probes say of a container, as Docker counts them; and a soon first answer, which Docker lacks."""
 
+from dataclasses import replace
+
 import pytest
 
-from common.model.container_spec import HealthConfig
+from common.errors import InvalidInputError
+from common.model.container_spec import ContainerSpec, HealthConfig
 from worker.containers.health import (
     PROBES_KEPT,
     after_probe,
@@ -10,7 +13,9 @@ from worker.containers.health import (
     probe_of,
     seconds_to_next_probe,
 )
-from worker.containers.record import Health, HealthStatus, Probe
+from worker.containers.record import ContainerConfig, Health, HealthStatus, Probe
+from worker.containers.settle import container_of
+from worker.images.resolved import ResolvedImage
 
 CHECK = HealthConfig(
     test=("CMD", "true"),
@@ -146,3 +151,42 @@ def test_output_is_cut_and_a_timeout_says_so() -> None:
 
     assert len(long.output) == 4096
     assert late.output == "Health check exceeded timeout (5s)"
+
+
+LABEL, CMD = {"swarmd.health.http": "80/x"}, HealthConfig(test=("CMD", "probe"), retries=7)
+BY_LABEL: dict[str, tuple[ContainerSpec, ResolvedImage, tuple[str, ...] | None]] = {
+    "of the container": (ContainerSpec(labels=LABEL), ResolvedImage(id="i", layers=()), ("HTTP", "80/x")),
+    "of the image": (
+        ContainerSpec(),
+        ResolvedImage(id="i", layers=(), labels=LABEL, healthcheck=CMD),
+        ("HTTP", "80/x"),
+    ),
+    "a command of the container goes before the image's label": (
+        ContainerSpec(healthcheck=CMD),
+        ResolvedImage(id="i", layers=(), labels=LABEL),
+        ("CMD", "probe"),
+    ),
+    "none is none": (
+        ContainerSpec(healthcheck=HealthConfig(test=("NONE",))),
+        ResolvedImage(id="i", layers=(), labels=LABEL),
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_LABEL)
+def test_a_healthcheck_by_label(name: str) -> None:
+    spec, image, expected = BY_LABEL[name]
+    config = ContainerConfig(name="web", spec=replace(spec, command=("serve",)))
+
+    check = container_of(config, image, container_id="c" * 64, now=1.0).healthcheck
+
+    assert (check.test if check else None) == expected
+
+
+def test_a_label_beside_a_command_is_refused() -> None:
+    spec = ContainerSpec(command=("serve",), labels=LABEL, healthcheck=CMD)
+    config = ContainerConfig(name="web", spec=spec)
+
+    with pytest.raises(InvalidInputError, match="exclude each other"):
+        container_of(config, ResolvedImage(id="i", layers=()), container_id="c" * 64, now=1.0)
