@@ -1,6 +1,6 @@
 """What a container will be, decided when it is created: its image's defaults under what its spec asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import InvalidInputError, NotImplementedHereError
