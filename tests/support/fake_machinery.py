@@ -1,7 +1,7 @@
 """What the local engine composes, without any of it: processes, images, networks and volumes that only say so."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.clock import Clock
@@ -257,6 +257,9 @@ class FakeVolumes:
 
     def hold(self, name: str, container_id: str) -> None:
         self.held.add((name, container_id))
+
+    def options(self, name: str) -> Mapping[str, str]:
+        return {}
 
     async def begin(
         self, name: str, container_id: str, *, destination: str, read_only: bool

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from common.clock import Clock
+from worker.api.archive import Archive
 from worker.api.attach import Attach
 from worker.api.containers import Containers
 from worker.api.exec import Execs
@@ -31,6 +32,7 @@ def routes(
     lifecycle = Lifecycle(engine, images, lambda: node_of(engine, network), clock)
     attach, exec_ = Attach(engine), Execs(engine)
     stats = Stats(engine, clock, memory_bytes=memory_bytes())
+    archive = Archive(engine)
     return [
         web.get("/images/json", image.list, allow_head=False),
         web.post("/images/create", image.create),
@@ -64,6 +66,12 @@ def routes(
         web.get("/exec/{id}/json", exec_.inspect, allow_head=False),
         web.post("/exec/{id}/start", exec_.start),
         web.post("/exec/{id}/resize", exec_.resize),
+        # files
+        web.head("/containers/{id}/archive", archive.head),
+        web.get("/containers/{id}/archive", archive.get, allow_head=False),
+        web.put("/containers/{id}/archive", archive.put),
+        web.get("/containers/{id}/changes", archive.changes, allow_head=False),
+        web.get("/containers/{id}/export", archive.export, allow_head=False),
         # networks
         web.get("/networks", networks.list, allow_head=False),
         web.get("/networks/{id}", networks.inspect, allow_head=False),

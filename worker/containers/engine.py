@@ -33,6 +33,7 @@ from worker.containers.register import Live, Register
 from worker.containers.removing import Pruned, Removing
 from worker.containers.running import Running
 from worker.containers.signals import signal_number
+from worker.containers.trees import Trees
 from worker.containers.updating import ContainerUpdate, Updating
 from worker.containers.waiting import Ended, WaitCondition
 from worker.containers.workshop import Machinery, Workshop
@@ -72,6 +73,7 @@ class LocalEngine:
         self._updating = Updating(register, machinery.further)
         self._attaching = Attaching(register, machinery.further)
         self.execs = Execs(register, machinery.further, self._keeper, surroundings.new_id)
+        self.trees = Trees(register, self._workshop, machinery)
         self._removing.forget = self.execs.forget
         self._running.remove = self._removing.remove_after_end
 
@@ -188,6 +190,14 @@ class LocalEngine:
             InvalidInputError: the arguments are not understood.
         """
         return await self._attaching.top(self._known(container_id), arguments)
+
+    async def size(self, container_id: str) -> int:
+        """Bytes of the files that it has written beside its image.
+
+        Raises:
+            SystemFailureError: the disk said no.
+        """
+        return await self._workshop.size(self._known(container_id).container.id)
 
     # ------------------------------------------------------------------- from creation to removal
 

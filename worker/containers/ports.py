@@ -1,6 +1,6 @@
 """What the local engine needs of the rest of the worker, and no more."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from common.model.container_spec import Mount
@@ -252,6 +252,10 @@ class Volumes(Protocol):
             InvalidInputError: a name, driver or option that cannot be.
             SystemFailureError: the machine refused; nothing was made.
         """
+        ...
+
+    def options(self, name: str) -> Mapping[str, str]:
+        """What is mounted as a volume's content; empty for a directory of its own."""
         ...
 
     def hold(self, name: str, container_id: str) -> None:

@@ -7,18 +7,21 @@ directory for a link while we walk only has it left out.
 import errno
 import os
 from collections.abc import Iterator
+from itertools import islice
 
 from worker.kernel.paths import NO_LINKS, NO_MOUNTS, open_in_root
 
 DEPTH_MAX = 4096
 """Directories below one another; deeper ones are an error."""
+NAMES_MAX = 1_000_000
+"""Names in one directory; more are an error."""
 HOP_BYTES_MAX = 3072
 """The kernel takes paths of 4,095 bytes: longer ones are walked in hops."""
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
 
 
-class TooDeepError(OSError):
-    """A tree of more directories below one another than ``DEPTH_MAX``."""
+class TooLargeTreeError(OSError):
+    """More directories below one another than ``DEPTH_MAX``, or names in one than ``NAMES_MAX``."""
 
 
 def open_beneath(root: int, path: bytes, flags: int, *, cross_mounts: bool = False) -> int:
@@ -57,14 +60,14 @@ def walk(root: int, *, cross_mounts: bool = False) -> Iterator[tuple[bytes, int,
     into. What goes away meanwhile is left out.
 
     Raises:
-        TooDeepError: the tree is too deep.
+        TooLargeTreeError: the tree is too deep or too wide.
         OSError: the disk said no.
     """
     waiting = [b""]
     while waiting:
         path = waiting.pop()
         if path.count(b"/") >= DEPTH_MAX:
-            raise TooDeepError(
+            raise TooLargeTreeError(
                 errno.ENAMETOOLONG, "directories are too deep", os.fsdecode(path[:80])
             )
         try:
@@ -77,10 +80,13 @@ def walk(root: int, *, cross_mounts: bool = False) -> Iterator[tuple[bytes, int,
             continue
         try:
             with os.scandir(directory) as found:
-                entries = [
-                    (os.fsencode(one.name), one.is_dir(follow_symlinks=False)) for one in found
-                ]
-            entries.sort()
+                entries = sorted(
+                    (os.fsencode(one.name), one.is_dir(follow_symlinks=False))
+                    for one in islice(found, NAMES_MAX + 1)
+                )
+            if len(entries) > NAMES_MAX:
+                message = f"more than {NAMES_MAX} names in a directory"
+                raise TooLargeTreeError(errno.EFBIG, message, os.fsdecode(path))
             names = [name for name, _ in entries]
             yield path, directory, names
             kept = set(names)

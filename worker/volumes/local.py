@@ -85,6 +85,11 @@ class LocalVolumes:
         """The directory of a volume's content."""
         return self._disk.path(name)
 
+    def options(self, name: str) -> Mapping[str, str]:
+        """What is mounted as a volume's content; empty for a directory of its own."""
+        volume = self._volumes.get(name)
+        return volume.options if volume else {}
+
     def users(self, name: str) -> frozenset[str]:
         """The containers that use a volume."""
         return frozenset(self._held.get(name, ()))
