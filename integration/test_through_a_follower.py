@@ -112,6 +112,20 @@ def test_a_stream_from_another_node_goes_on_and_ends_with_its_reader(
         assert elsewhere(four[follower], "w1", "GET", "/containers/json")
 
 
+def test_a_process_on_another_node_is_spoken_to_as_one_here(four: Cluster, tmp_path: Path) -> None:
+    follower = next(name for name in MANAGERS if name != four.leader())
+    config = docker_config(tmp_path, "w1")
+    name = four[follower].docker("--config", config, "ps", "--format", "{{.Names}}").stdout.strip()
+    sent = "".join(f"line {number}\n" for number in range(50_000))
+    done = subprocess.run(
+        ["docker", "--config", config, "exec", "-i", name, "/bin/sh", "-c", "cat; exit 3"],
+        env={"DOCKER_HOST": four[follower].socket, "PATH": os.environ["PATH"]},
+        input=sent, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout == sent
+
+
 def docker_config(directory: Path, node_name: str) -> str:
     """Settings of Docker's client by which it speaks to one node."""
     settings = {"HttpHeaders": {"X-Swarmd-Node": node_name}}

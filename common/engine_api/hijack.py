@@ -71,7 +71,8 @@ class Hijacked(asyncio.BufferedProtocol):
         if self._is_tls:
             self._keep_tls_open()
         self._transport.set_write_buffer_limits(high=OUTPUT_BYTES_MAX)
-        self._transport.write(head)
+        if head:
+            self._transport.write(head)
         self._transport.set_protocol(self)
         self._transport.resume_reading()
         _watch_over(self._transport)
@@ -243,14 +244,23 @@ def hijack(request: web.Request, *, content_type: str) -> Hijacked:
     Raises:
         UnavailableError: the client is gone.
     """
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise UnavailableError("the client is gone")
     lines = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}"]
     if wants_upgrade(request):
         lines = ["HTTP/1.1 101 UPGRADED", *lines[1:], "Connection: Upgrade", "Upgrade: tcp"]
+    return take_over(request, "\r\n".join(lines).encode("ascii") + b"\r\n\r\n")
+
+
+def take_over(request: web.Request, head: bytes = b"") -> Hijacked:
+    """The same with another head of the answer; without one, whoever takes it over writes that, too.
+
+    Raises:
+        UnavailableError: the client is gone.
+    """
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise UnavailableError("the client is gone")
     connection = Hijacked(transport)
-    connection.begin("\r\n".join(lines).encode("ascii") + b"\r\n\r\n")
+    connection.begin(head)
     return connection
 
 

@@ -12,12 +12,12 @@ the header with every request when its ``config.json`` has it among ``HttpHeader
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Never
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from common.engine_api.raw import RawConnection
+from common.engine_api.hijack import Hijacked, spoken, take_over
 from common.errors import UnavailableError
 from common.model.node import NodeState
 from common.protocol.byte_stream import ByteStream
@@ -60,7 +60,7 @@ async def _hand_on(request: web.Request, stream: ByteStream) -> web.StreamRespon
     try:
         await stream.write(request_head(request))
         await _send_body(request, stream)
-        return await _relay(RawConnection(request), stream)
+        return await _relay(take_over(request), stream)
     finally:
         stream.close()
 
@@ -89,24 +89,29 @@ async def _send_body(request: web.Request, stream: ByteStream) -> None:
         await stream.write(b"0\r\n\r\n")
 
 
-async def _relay(client: RawConnection, stream: ByteStream) -> web.StreamResponse:
-    """Passes on what the node answers, and what the client says further, until both have said their last."""
+async def _relay(client: Hijacked, stream: ByteStream) -> web.StreamResponse:
+    """Passes on what the node answers, and what the client says further, until the node has said its last."""
     try:
         async with asyncio.TaskGroup() as group:
             saying = group.create_task(_say(client, stream))
             await _hear(stream, client)
             saying.cancel()
     except* (UnavailableError, ConnectionError):
-        pass  # one side is gone: so is the other
-    return await client.end()
+        client.abort()  # one side is gone: so is the other
+    await client.end()
+    return spoken()
 
 
-async def _say(client: RawConnection, stream: ByteStream) -> None:
+async def _say(client: Hijacked, stream: ByteStream) -> Never:
+    """Ends when the client is gone."""
     while piece := await client.read():
         await stream.write(piece)
-    await stream.end()
+    if not client.is_gone:
+        await stream.end()
+        await client.until_gone()
+    raise ConnectionResetError("the client is gone")
 
 
-async def _hear(stream: ByteStream, client: RawConnection) -> None:
+async def _hear(stream: ByteStream, client: Hijacked) -> None:
     while piece := await stream.read():
         await client.write(piece)
