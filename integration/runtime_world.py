@@ -49,6 +49,10 @@ APPLETS = [
     "stty",
     "tty",
     "env",
+    "sed",
+    "find",
+    "sort",
+    "chmod",
 ]
 
 

@@ -19,6 +19,7 @@ from worker.kernel.syscalls import (
 )
 
 _ATTRIBUTES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+_OF_A_DEVICE = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
 _EMPTY = "size=0k,nr_inodes=2"
 
 
@@ -34,6 +35,7 @@ def mask(paths: "list[str]") -> None:
             continue
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             tree = syscalls.open_tree("/dev/null", recursive=False)
+            syscalls.set_mount(tree, attributes=_OF_A_DEVICE, recursive=False)
             syscalls.move_mount(tree, fd)
             os.close(tree)
         elif empty < 0:

@@ -23,6 +23,7 @@ from worker.kernel.syscalls import (
     MS_REC,
     MS_SHARED,
     MS_SLAVE,
+    MS_STRICTATIME,
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
@@ -116,7 +117,7 @@ def _mount_kernel_filesystems(shm_bytes: int, *, sys_read_only: bool) -> None:
     strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
     _mount_new("proc", "/proc", "proc", strict)
     _mount_new("sysfs", "/sys", "sysfs", strict | (MS_RDONLY if sys_read_only else 0))
-    _mount_new("tmpfs", "/dev", "tmpfs", MS_NOSUID, "mode=755,size=65536k")
+    _mount_new("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")
     os.umask(0)
     make_default_devices()
     for name, target in _DEVICE_LINKS:

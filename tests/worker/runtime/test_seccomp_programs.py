@@ -2,14 +2,12 @@
 
 import errno
 import json
-import operator
-import struct
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from common.errors import InvalidInputError
+from tests.support.bpf import answer
 from worker.kernel.libseccomp import (
     ALLOW,
     INSTRUCTIONS_MAX,
@@ -30,34 +28,6 @@ X86_64, X86 = 0xC000003E, 0x40000003
 X32_BIT = 0x40000000
 MACHINE = Machine(architecture="x86_64", kernel=(6, 1))
 NOT_PERMITTED, NO_SUCH_CALL = errno_action(errno.EPERM), errno_action(errno.ENOSYS)
-
-JUMPS: dict[int, Callable[[int, int], bool]] = {
-    0x15: operator.eq,
-    0x25: operator.gt,
-    0x35: operator.ge,
-    0x45: lambda accumulator, value: bool(accumulator & value),
-}
-
-
-def answer(program: bytes, architecture: int, number: int, *arguments: int) -> int:
-    """Runs a filter as the kernel does."""
-    six = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
-    data = struct.pack("<IIQ6Q", number, architecture, 0, *six)
-    code = list(struct.iter_unpack("<HBBI", program))
-    accumulator = place = 0
-    while True:
-        operation, when_true, when_false, value = code[place]
-        place += 1
-        if operation == 0x20:
-            (accumulator,) = struct.unpack_from("<I", data, value)
-        elif operation == 0x06:
-            return int(value)
-        elif operation == 0x05:
-            place += value
-        elif operation == 0x54:
-            accumulator &= value
-        else:
-            place += when_true if JUMPS[operation](accumulator, value) else when_false
 
 
 def default_for(*more: str) -> bytes:
