@@ -4,12 +4,14 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 from typing_extensions import override
+
+from common.engine_duplex import UPGRADE_HEADERS, Duplex, UnbufferedResponse, is_switched
 
 CONNECT_TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 64 * 1024
@@ -17,6 +19,8 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_SHOWN_BYTES = 60
 PLAIN_PORT, TLS_PORT = 2375, 2376
 STALE_HEADER = "X-Swarmd-Stale"
+NODE_HEADER = "X-Swarmd-Node"
+"""Which node's containers and volumes a request is about; any manager hands it on."""
 _CUT_OFF = "swarmd at {} broke off the connection in the middle of its answer"
 _NO_CERTIFICATE = (
     ". Over TCP it takes only clients with a certificate (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH)."
@@ -71,6 +75,18 @@ class Client:
         self._environment = environment
         self._always = {STALE_HEADER: "true"} if stale else {}
 
+    def on_node(self, node: str) -> "Client":
+        """This client, asking about what is on another node."""
+        other = self.patient(self._patience_seconds)
+        other._always = {**self._always, NODE_HEADER: node}  # noqa: SLF001 - of this class
+        return other
+
+    def patient(self, seconds: float | None) -> "Client":
+        """This client, waiting so long for an answer."""
+        other = Client(self.host, self._environment, patience_seconds=seconds)
+        other._always = self._always
+        return other
+
     def get(self, path: str, **query: str) -> Any:  # noqa: ANN401
         """Parsed JSON of a GET."""
         return self._json("GET", path, query)
@@ -97,11 +113,69 @@ class Client:
         with self._answer("POST", path, query, chunks, headers) as response:
             yield from self._chunks(response)
 
+    def put(self, path: str, chunks: Iterator[bytes], **query: str) -> None:
+        """Sends chunks of a tar archive as the body of a PUT."""
+        headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
+        with self._answer("PUT", path, query, chunks, headers) as response:
+            for _ in self._chunks(response):
+                pass
+
+    def head(self, path: str, **query: str) -> Mapping[str, str]:
+        """The headers that a HEAD answers with."""
+        with self._answer("HEAD", path, query) as response:
+            return dict(response.getheaders())
+
+    @contextmanager
+    def download(
+        self, path: str, **query: str
+    ) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
+        """The headers of a GET, and its bytes as they come."""
+        with self._answer("GET", path, query) as response:
+            yield dict(response.getheaders()), self._chunks(response)
+
+    @contextmanager
+    def promised(self, path: str, **query: str) -> Iterator[Callable[[], Any]]:
+        """A POST that is answered at once and says later what came of it: a call waits for that."""
+        with self._answer("POST", path, query) as response:
+            yield lambda: self._read_json(b"".join(self._chunks(response)))
+
+    def converse(self, path: str, body: object = None, **query: str) -> Duplex:
+        """A POST after which the connection is a stream both ways; the caller closes it.
+
+        Raises:
+            ApiError: swarmd refuses.
+            CannotConnectError: there is nobody, or it does not answer.
+            LostConnectionError: it answers, but keeps the connection for HTTP.
+        """
+        data = b"" if body is None else json.dumps(body).encode()
+        headers = {**self._always, **UPGRADE_HEADERS, "Content-Type": "application/json"}
+        connection = self._connected()
+        connection.response_class = UnbufferedResponse
+        try:
+            broken = _send(connection, "POST", _target(path, query), data, headers)
+            response = self._response(connection, broken)
+            self._must_be_switched(response, path)
+        except BaseException:
+            connection.close()
+            raise
+        return Duplex(connection.sock)
+
     def _json(self, method: str, path: str, query: Mapping[str, str], body: object = None) -> Any:  # noqa: ANN401
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
         with self._answer(method, path, query, data, headers) as response:
             text = b"".join(self._chunks(response))
+        return self._read_json(text)
+
+    def _must_be_switched(self, response: http.client.HTTPResponse, path: str) -> None:
+        if response.status >= http.client.BAD_REQUEST:
+            raise ApiError(response.status, _message(response))
+        if not is_switched(response):
+            raise LostConnectionError(
+                f"swarmd at {self.host} answers {path} with {response.status}, not with a stream"
+            )
+
+    def _read_json(self, text: bytes) -> Any:  # noqa: ANN401
         try:
             return json.loads(text) if text.strip() else None
         except ValueError:
@@ -124,10 +198,11 @@ class Client:
             ApiError: swarmd refuses.
             CannotConnectError: there is nobody, or it does not answer.
         """
-        target = quote(path) + (f"?{urlencode(query)}" if query else "")
         connection = self._connected()
         try:
-            broken = _send(connection, method, target, body, {**self._always, **(headers or {})})
+            broken = _send(
+                connection, method, _target(path, query), body, {**self._always, **(headers or {})}
+            )
             response = self._response(connection, broken)
             if response.status >= http.client.BAD_REQUEST:
                 raise ApiError(response.status, _message(response))
@@ -220,6 +295,10 @@ def _parsed(line: bytes) -> dict[str, Any]:
             f"swarmd's answer is cut off: {line[:MAX_SHOWN_BYTES]!r}"
         ) from None
     return item
+
+
+def _target(path: str, query: Mapping[str, str]) -> str:
+    return quote(path) + (f"?{urlencode(query)}" if query else "")
 
 
 def _send(

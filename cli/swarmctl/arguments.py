@@ -21,6 +21,12 @@ def duration(text: str) -> int:
     return nanoseconds(text)
 
 
+def duration_as_written(text: str) -> str:
+    """A duration that is kept in the words of the user."""
+    duration(text)
+    return text
+
+
 def size(text: str) -> int:
     """Docker's sizes ("64m", "1.5g", "512") in bytes, in powers of 1024."""
     match = _BYTES.fullmatch(text.strip())

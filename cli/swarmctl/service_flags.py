@@ -6,13 +6,12 @@ changed item by item afterwards (``--env-add``, ``--env-rm``). ``created`` and `
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cli.swarmctl import arguments
+from cli.swarmctl.flag_tables import Collection, Setting, Spec, add, apply_settings, remove
 from common.disconnect import STOP_AFTER_LABEL
 
-Spec = dict[str, Any]
 _TASK = ("TaskTemplate",)
 _CONTAINER = (*_TASK, "ContainerSpec")
 _LIMITS = (*_TASK, "Resources", "Limits")
@@ -20,58 +19,6 @@ _RESERVATIONS = (*_TASK, "Resources", "Reservations")
 _RESTART = (*_TASK, "RestartPolicy")
 _PLACEMENT = (*_TASK, "Placement")
 _HEALTH = (*_CONTAINER, "Healthcheck")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """A flag with one value."""
-
-    flag: str
-    path: tuple[str, ...]
-    read: Callable[[str], Any] = str
-    short: str = ""
-    help: str = ""
-    is_switch: bool = False
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """A flag that may be given several times."""
-
-    flag: str
-    path: tuple[str, ...]
-    read: Callable[[str], Any] = str
-    """One given text to one item; to ``(key, value)`` where the collection is a map."""
-    key: Callable[[Any], Any] = lambda item: item
-    """What tells items apart: adding one with the key of another replaces it."""
-    remove_key: Callable[[str], Any] | None = None
-    """What the text given to ``-rm`` stands for; None: the text itself."""
-    removed_by: Callable[[Any], Any] | None = None
-    """What of an item ``-rm`` names; None: its key."""
-    short: str = ""
-    help: str = ""
-    is_map: bool = False
-    many: bool = False
-    """Whether one text reads to several items (a range of ports)."""
-
-
-def _duration_as_written(text: str) -> str:
-    arguments.duration(text)
-    return text
-
-
-METAVARS: dict[Callable[[str], Any], str] = {
-    arguments.duration: "DURATION",
-    _duration_as_written: "DURATION",
-    arguments.size: "BYTES",
-    arguments.swap: "BYTES",
-    arguments.cpus: "DECIMAL",
-    arguments.ratio: "RATIO",
-    arguments.whole: "NUMBER",
-    arguments.count: "NUMBER",
-}
-"""What ``--help`` shows for a flag's value, by how it is read."""
 
 
 def _rollout(prefix: str, section: str, noun: str) -> tuple[Setting, ...]:
@@ -140,7 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         flag="disconnect-stop-after",
         path=("Labels", STOP_AFTER_LABEL),
-        read=_duration_as_written,
+        read=arguments.duration_as_written,
         help="stop tasks whose node has had no manager for so long, and only then replace them",
     ),
     Setting(
@@ -415,7 +362,7 @@ def created(name: str, image: str, args: Sequence[str], given: Mapping[str, Any]
         spec["TaskTemplate"]["ContainerSpec"]["Args"] = list(args)
     _apply_settings(spec, given)
     for collection in (*COLLECTIONS, *APPENDED):
-        _add(spec, collection, given.get(collection.flag, ()))
+        add(spec, collection, given.get(collection.flag, ()))
     return spec
 
 
@@ -433,10 +380,10 @@ def updated(spec: Spec, given: Mapping[str, Any]) -> Spec:
         spec["Mode"] = with_replicas(spec, given["replicas"])
     _apply_settings(spec, given)
     for collection in COLLECTIONS:
-        _remove(spec, collection, given.get(f"{collection.flag}-rm", ()))
-        _add(spec, collection, given.get(f"{collection.flag}-add", ()))
+        remove(spec, collection, given.get(f"{collection.flag}-rm", ()))
+        add(spec, collection, given.get(f"{collection.flag}-add", ()))
     for collection in APPENDED:
-        _add(spec, collection, given.get(collection.flag, ()))
+        add(spec, collection, given.get(collection.flag, ()))
     return spec
 
 
@@ -471,67 +418,9 @@ def _mode(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _apply_settings(spec: Spec, given: Mapping[str, Any]) -> None:
-    for setting in SETTINGS:
-        if setting.flag in given:
-            value = given[setting.flag]
-            if setting.flag == "no-healthcheck" and not value:
-                continue
-            is_value = setting.is_switch and setting.read is str
-            _section(spec, setting.path)[setting.path[-1]] = (
-                value if is_value else _read(setting.flag, setting.read, str(value))
-            )
+    apply_settings(spec, SETTINGS, given)
     for section in ("UpdateConfig", "RollbackConfig"):
         if section in spec:  # as docker: what is left unsaid would be 0, all at once
             spec[section].setdefault("Parallelism", 1)
     if given.get("no-healthcheck") and any(name.startswith("health-") for name in given):
         raise ValueError("--no-healthcheck conflicts with --health-* options")
-
-
-def _section(spec: Spec, path: tuple[str, ...]) -> dict[str, Any]:
-    section = spec
-    for key in path[:-1]:
-        if section.get(key) is None:
-            section[key] = {}
-        section = section[key]
-    return section
-
-
-def _read(flag: str, read: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401 - the flag's own type
-    try:
-        return read(text)
-    except ValueError as error:
-        raise ValueError(f"--{flag}: {error}") from None
-
-
-def _items(collection: Collection, texts: Sequence[str]) -> list[Any]:
-    read = [_read(collection.flag, collection.read, text) for text in texts]
-    return [item for items in read for item in items] if collection.many else read
-
-
-def _add(spec: Spec, collection: Collection, texts: Sequence[str]) -> None:
-    if not texts:
-        return
-    section, name = _section(spec, collection.path), collection.path[-1]
-    if collection.is_map:
-        section[name] = dict(section.get(name) or {}) | dict(_items(collection, texts))
-        return
-    fresh = _items(collection, texts)
-    replaced = [collection.key(item) for item in fresh]
-    section[name] = [
-        item for item in section.get(name) or [] if collection.key(item) not in replaced
-    ] + fresh
-
-
-def _remove(spec: Spec, collection: Collection, texts: Sequence[str]) -> None:
-    if not texts:
-        return
-    section, name = _section(spec, collection.path), collection.path[-1]
-    if collection.is_map:
-        section[name] = {
-            key: value for key, value in (section.get(name) or {}).items() if key not in texts
-        }
-        return
-    stands_for = collection.remove_key or str
-    gone = [_read(f"{collection.flag}-rm", stands_for, text) for text in texts]
-    named = collection.removed_by or collection.key
-    section[name] = [item for item in section.get(name) or [] if named(item) not in gone]

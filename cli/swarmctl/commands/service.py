@@ -10,6 +10,8 @@ from cli.swarmctl.client import ApiError, current_client
 from cli.swarmctl.command_line import Group, not_yet, without_effect
 from cli.swarmctl.commands.events import moment
 from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
+from cli.swarmctl.flag_options import collected, environment, flag, given_flags
+from cli.swarmctl.flag_tables import Spec
 from cli.swarmctl.log_output import write_log
 from cli.swarmctl.now import now
 from cli.swarmctl.service_files import with_ids
@@ -38,19 +40,6 @@ def command() -> None:
 # ------------------------------------------------------------------------------ create and update
 
 
-def _flag(setting: service_flags.Setting) -> click.Option:
-    names = ([f"-{setting.short}"] if setting.short else []) + [f"--{setting.flag}"]
-    if setting.is_switch:
-        return click.Option(names, is_flag=True, default=None, help=setting.help)
-    kind: Any = click.Choice(setting.choices) if setting.choices else str
-    metavar = service_flags.METAVARS.get(setting.read)
-    return click.Option(names, type=kind, help=setting.help, metavar=metavar)
-
-
-def _collected(flag: str, short: str, text: str) -> click.Option:
-    return click.Option([*([f"-{short}"] if short else []), f"--{flag}"], multiple=True, help=text)
-
-
 _NOT_YET = {
     "network": "networks of one's own",
     "credential-spec": "credential specs",
@@ -61,17 +50,17 @@ def _with_flags(*, creating: bool) -> Callable[[Any], Any]:
     """Adds the flags of the tables to a command."""
 
     def add(made: click.Command) -> click.Command:
-        made.params += [_flag(setting) for setting in service_flags.SETTINGS]
+        made.params += [flag(setting) for setting in service_flags.SETTINGS]
         for item in service_flags.COLLECTIONS:
             if creating:
-                made.params.append(_collected(item.flag, item.short, item.help))
+                made.params.append(collected(item.flag, item.short, item.help))
             else:
                 made.params.append(
-                    _collected(f"{item.flag}-add", "", f"add or replace: {item.help}")
+                    collected(f"{item.flag}-add", "", f"add or replace: {item.help}")
                 )
-                made.params.append(_collected(f"{item.flag}-rm", "", f"remove: {item.help}"))
+                made.params.append(collected(f"{item.flag}-rm", "", f"remove: {item.help}"))
         made.params += [
-            _collected(item.flag, item.short, item.help) for item in service_flags.APPENDED
+            collected(item.flag, item.short, item.help) for item in service_flags.APPENDED
         ]
         made.params += [
             without_effect("--with-registry-auth", _NO_REGISTRIES),
@@ -90,21 +79,14 @@ def _with_flags(*, creating: bool) -> Callable[[Any], Any]:
     return add
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given, by the names of the flag tables."""
-    return {
-        name.replace("_", "-"): value for name, value in options.items() if value not in (None, ())
-    }
-
-
-def _spec(make: Callable[[], service_flags.Spec]) -> service_flags.Spec:
+def _spec(make: Callable[[], Spec]) -> service_flags.Spec:
     try:
         return make()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _with_ids(spec: service_flags.Spec) -> service_flags.Spec:
+def _with_ids(spec: Spec) -> service_flags.Spec:
     def look_up(nouns: str, names: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = current_client().get(f"/{nouns}", **query((), names=names))
         return found
@@ -137,9 +119,9 @@ def create(
 ) -> None:
     """Create a service."""
     files = [line.strip() for file in options.pop("env_file") for line in file]
-    given = _given(options)
+    given = given_flags(options)
     from_files = tuple(line for line in files if line and not line.startswith("#"))
-    given["env"] = tuple(map(_environment, from_files + tuple(given.get("env", ()))))
+    given["env"] = tuple(map(environment, from_files + tuple(given.get("env", ()))))
     spec = _with_ids(_spec(lambda: service_flags.created(name or "", image, args, given)))
     answer = current_client().post("/services/create", spec)
     _show_warnings(answer)
@@ -162,14 +144,14 @@ def create(
 @click.option("-q", "--quiet", is_flag=True, help="wait without showing progress")
 def update(service: str, *, rollback: bool, detach: bool, quiet: bool, **options: Any) -> None:  # noqa: ANN401
     """Update a service; its tasks are replaced as its update settings say."""
-    given = _given(options)
+    given = given_flags(options)
     if rollback:
         if given:
             raise click.UsageError("other flags may not be combined with --rollback")
         _roll_back(service, detach=detach, quiet=quiet)
         return
     if "env-add" in given:
-        given["env-add"] = tuple(map(_environment, given["env-add"]))
+        given["env-add"] = tuple(map(environment, given["env-add"]))
     found = current_client().get(f"/services/{service}")
     spec = _with_ids(_spec(lambda: service_flags.updated(found["Spec"], given)))
     _update(found, spec, registryAuthFrom="spec")
@@ -178,17 +160,10 @@ def update(service: str, *, rollback: bool, detach: bool, quiet: bool, **options
         _converge(found["ID"], service, quiet=quiet)
 
 
-def _update(found: dict[str, Any], spec: service_flags.Spec, **more: str) -> None:
+def _update(found: dict[str, Any], spec: Spec, **more: str) -> None:
     version = str(found["Version"]["Index"])
     answer = current_client().post(f"/services/{found['ID']}/update", spec, version=version, **more)
     _show_warnings(answer or {})
-
-
-def _environment(item: str) -> str:
-    """``NAME`` alone takes the value that this process has."""
-    import os  # noqa: PLC0415 - kept beside its one use
-
-    return item if "=" in item else f"{item}={os.environ[item]}" if item in os.environ else item
 
 
 def _show_warnings(answer: dict[str, Any]) -> None:

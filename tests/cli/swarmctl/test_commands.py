@@ -358,7 +358,7 @@ def test_logs_that_break_off_are_an_error(api: UnixApi, run: Run) -> None:
     )
     code, out, err = run("service", "logs", "--raw", "web")
     assert (code, out) == (1, "a=1 whole\n")
-    assert err == "Error: the logs ended in the middle of a line\n"
+    assert err == "Error: the output ended in the middle of a line\n"
 
 
 def test_logs_of_a_task_and_of_nothing(api: UnixApi, run: Run) -> None:
