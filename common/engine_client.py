@@ -81,31 +81,36 @@ class Client:
         other._always = {**self._always, NODE_HEADER: node}  # noqa: SLF001 - of this class
         return other
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it asks about what is on another node."""
+        return NODE_HEADER in self._always
+
     def patient(self, seconds: float | None) -> "Client":
         """This client, waiting so long for an answer."""
         other = Client(self.host, self._environment, patience_seconds=seconds)
         other._always = self._always
         return other
 
-    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401
+    def get(self, path: str, /, **query: str) -> Any:  # noqa: ANN401
         """Parsed JSON of a GET."""
         return self._json("GET", path, query)
 
-    def post(self, path: str, body: object = None, **query: str) -> Any:  # noqa: ANN401
+    def post(self, path: str, body: object = None, /, **query: str) -> Any:  # noqa: ANN401
         """Parsed JSON of a POST."""
         return self._json("POST", path, query, body)
 
-    def delete(self, path: str, **query: str) -> Any:  # noqa: ANN401
+    def delete(self, path: str, /, **query: str) -> Any:  # noqa: ANN401
         """Parsed JSON of a DELETE."""
         return self._json("DELETE", path, query)
 
-    def stream(self, path: str, **query: str) -> Iterator[bytes]:
+    def stream(self, path: str, /, **query: str) -> Iterator[bytes]:
         """The bytes of a GET as they come, for as long as they come."""
         with self._answer("GET", path, query) as response:
             yield from self._chunks(response)
 
     def upload(
-        self, path: str, file: IO[bytes], *, content: str = "application/x-tar", **query: str
+        self, path: str, file: IO[bytes], /, *, content: str = "application/x-tar", **query: str
     ) -> Iterator[bytes]:
         """Sends a file as the body of a POST; yields the answer as it comes."""
         headers = {"Content-Type": content, "Transfer-Encoding": "chunked"}
@@ -113,33 +118,33 @@ class Client:
         with self._answer("POST", path, query, chunks, headers) as response:
             yield from self._chunks(response)
 
-    def put(self, path: str, chunks: Iterator[bytes], **query: str) -> None:
+    def put(self, path: str, chunks: Iterator[bytes], /, **query: str) -> None:
         """Sends chunks of a tar archive as the body of a PUT."""
         headers = {"Content-Type": "application/x-tar", "Transfer-Encoding": "chunked"}
         with self._answer("PUT", path, query, chunks, headers) as response:
             for _ in self._chunks(response):
                 pass
 
-    def head(self, path: str, **query: str) -> Mapping[str, str]:
+    def head(self, path: str, /, **query: str) -> Mapping[str, str]:
         """The headers that a HEAD answers with."""
         with self._answer("HEAD", path, query) as response:
             return dict(response.getheaders())
 
     @contextmanager
     def download(
-        self, path: str, **query: str
+        self, path: str, /, **query: str
     ) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
         """The headers of a GET, and its bytes as they come."""
         with self._answer("GET", path, query) as response:
             yield dict(response.getheaders()), self._chunks(response)
 
     @contextmanager
-    def promised(self, path: str, **query: str) -> Iterator[Callable[[], Any]]:
+    def promised(self, path: str, /, **query: str) -> Iterator[Callable[[], Any]]:
         """A POST that is answered at once and says later what came of it: a call waits for that."""
         with self._answer("POST", path, query) as response:
             yield lambda: self._read_json(b"".join(self._chunks(response)))
 
-    def converse(self, path: str, body: object = None, **query: str) -> Duplex:
+    def converse(self, path: str, body: object = None, /, **query: str) -> Duplex:
         """A POST after which the connection is a stream both ways; the caller closes it.
 
         Raises:

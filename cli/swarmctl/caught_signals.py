@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import Self
 
+import click
+
 FORWARDED = frozenset(
     (
         signal.SIGHUP,
@@ -22,6 +24,14 @@ FORWARDED = frozenset(
 ENDING = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
 """What ends us, after the terminal is put in order."""
 _READ_BYTES = 256
+_SIGNALLED = 128
+
+
+class SignalledError(click.exceptions.Exit):
+    """A signal ends us, with the exit code that a shell shows for it; the terminal is in order again."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(_SIGNALLED + number)
 
 
 class CaughtSignals:

@@ -1,7 +1,8 @@
 """Commands that read a command line as docker's do: ``--detach=false``, ``-f=json``; flags that are not there yet."""
 
-from collections.abc import Sequence
-from typing import Any
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 from typing_extensions import override
@@ -89,6 +90,76 @@ class Group(click.Group):
 
 
 Group.group_class = Group
+
+
+class Lazy(NamedTuple):
+    """A command whose module is imported when it is named, so that swarmctl starts fast."""
+
+    help: str
+    module: str
+    attribute: str = "command"
+    section: str = "Commands"
+    """Under which heading it is shown; empty: it is not."""
+
+
+class LazyGroup(Group):
+    """A group of such commands."""
+
+    def __init__(self, *, lazy: Mapping[str, Lazy], **more: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(**more)
+        self._lazy = lazy
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._lazy)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        named = self._lazy.get(cmd_name)
+        if named is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(named.module), named.attribute)
+        return command
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in dict.fromkeys(named.section for named in self._lazy.values()):
+            if section:
+                with formatter.section(section):
+                    formatter.write_dl(
+                        [
+                            (n, lazy.help)
+                            for n, lazy in self._lazy.items()
+                            if lazy.section == section
+                        ]
+                    )
+
+
+class NodeCommand(Command):
+    """A command about what is on one node: this one, or the one that ``--node`` names."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*arguments, **more)
+        self.params.append(
+            click.Option(
+                ["--node"],
+                callback=_on_node,
+                expose_value=False,
+                metavar="NODE",
+                help="on this node of the swarm, by name or id",
+            )
+        )
+
+
+def _on_node(context: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value:
+        context.obj = context.obj.on_node(value)
+
+
+class NodeGroup(Group):
+    """A group of such commands."""
+
+    command_class = NodeCommand
 
 
 def not_yet(flag: str, what: str, verb: str = "are") -> click.Option:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 from cli.swarmctl import terminal
-from cli.swarmctl.caught_signals import ENDING, FORWARDED, CaughtSignals
+from cli.swarmctl.caught_signals import ENDING, FORWARDED, CaughtSignals, SignalledError
 from cli.swarmctl.detach_keys import DetachKeys
 from cli.swarmctl.log_stream import Demultiplexer
 from common.engine_client import ApiError, CannotConnectError, Client, LostConnectionError
@@ -34,14 +34,6 @@ class End(Enum):
 
     ENDED = "the other end closed it: the process has ended"
     DETACHED = "the user typed the keys that leave the container alone"
-
-
-class SignalledError(Exception):
-    """A signal ends us; the terminal is in order again."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

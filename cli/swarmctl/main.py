@@ -1,53 +1,52 @@
 """swarmctl: the command line. Commands are loaded when they are called, so that it starts fast."""
 
-import importlib
 import sys
+from collections.abc import Mapping
 
 import click
-from typing_extensions import override
 
 from cli.swarmctl.client import ApiError, CannotConnectError, Client, chosen_host
-from cli.swarmctl.command_line import Group
+from cli.swarmctl.command_line import Lazy, LazyGroup
+from cli.swarmctl.container_commands import CONTAINER_COMMANDS
 
-COMMANDS = {
-    "config": "Handle configs",
-    "container": "Look at containers of this node",
-    "events": "Show what happens, as it happens",
-    "image": "Handle images of this node",
-    "info": "Show what this node is and has",
-    "lab": "Make a cluster of many hosts on this machine, to try and to break",
-    "node": "Look at the nodes of the swarm and change them",
-    "secret": "Handle secrets",
-    "service": "Handle services",
-    "swarm": "Make, join, look at, save and leave a swarm",
-    "version": "Show the versions of swarmctl and swarmd",
-}
-"""Name and one line of help; the module of the same name in ``cli.swarmctl.commands`` holds ``command``."""
+_OFTEN, _HANDLED, _SWARM = "Commands that people type most", "What is handled", "Other commands"
 
 
-class LazyGroup(Group):
-    """A group whose commands' modules are imported only when they are named."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name, text in COMMANDS.items() if text]
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if not COMMANDS.get(cmd_name):
-            return None
-        command: click.Command = importlib.import_module(
-            f"cli.swarmctl.commands.{cmd_name}"
-        ).command
-        return command
-
-    @override
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, text in COMMANDS.items() if text])
+def _of(noun: str, text: str, section: str = _HANDLED) -> Lazy:
+    return Lazy(text, f"cli.swarmctl.commands.{noun}", section=section)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+COMMANDS: Mapping[str, Lazy] = {
+    **{
+        name: CONTAINER_COMMANDS[name]._replace(section=_OFTEN)
+        for name in (
+            "run", "exec", "ps", "logs", "stop", "start", "restart", "rm", "attach", "cp", "top", "stats",
+        )
+    },
+    "container": _of("container", "Handle containers of this node or another"),
+    "image": _of("image", "Handle images of this node"),
+    "volume": _of("volume", "Handle volumes of this node or another"),
+    "service": _of("service", "Handle services"),
+    "node": _of("node", "Look at the nodes of the swarm and change them"),
+    "secret": _of("secret", "Handle secrets"),
+    "config": _of("config", "Handle configs"),
+    "swarm": _of("swarm", "Make, join, look at, save and leave a swarm"),
+    "system": _of("system", "See what takes disk space, and remove what is not used"),
+    "lab": _of("lab", "Make a cluster of many hosts on this machine, to try and to break"),
+    "events": _of("events", "Show what happens, as it happens", _SWARM),
+    "info": _of("info", "Show what this node is and has", _SWARM),
+    "version": _of("version", "Show the versions of swarmctl and swarmd", _SWARM),
+    **{
+        name: CONTAINER_COMMANDS[name]._replace(section="")
+        for name in (
+            "commit", "create", "diff", "export", "kill", "pause", "port", "rename", "unpause", "update", "wait",
+        )
+    },
+}  # fmt: skip
+"""What stands at the top level. The last ones do as with docker, but are shown only by ``container --help``."""
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-H", "--host", metavar="ADDRESS", help="swarmd to talk to: unix:///path or tcp://address:port"
 )
@@ -59,6 +58,9 @@ class LazyGroup(Group):
 @click.pass_context
 def root(context: click.Context, host: str | None, *, stale: bool) -> None:
     """Run containers on a cluster.
+
+    Also at the top level, as with docker: commit, create, diff, export, kill, pause, port, rename,
+    unpause, update, wait.
 
     Without -H the address is taken from SWARM_HOST, else from DOCKER_HOST, else it is
     unix:///run/swarmd/swarmd.sock.

@@ -14,6 +14,7 @@ _STEPS = (
     (14 * 86400, 86400, "day"),
 )
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+_BINARY_SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NANO = 10**9
 _WEEK, _MONTH, _YEAR = 7 * 86400, 30 * 86400, 365 * 86400
 
@@ -61,6 +62,14 @@ def size(count: float, digits: int = 4) -> str:
     while float(f"{count:.{digits}g}") >= 1000 and step < len(_SIZES) - 1:  # noqa: PLR2004 - SI
         count, step = count / 1000, step + 1
     return f"{count:.{digits}g}{_SIZES[step]}"
+
+
+def binary_size(count: float, digits: int = 4) -> str:
+    """A size in docker's words ("1.983MiB"), in powers of 1024."""
+    step = 0
+    while count >= 1024 and step < len(_BINARY_SIZES) - 1:  # noqa: PLR2004 - what the words mean
+        count, step = count / 1024, step + 1
+    return f"{count:.{digits}g}{_BINARY_SIZES[step]}"
 
 
 def go_duration(nanoseconds: int) -> str:

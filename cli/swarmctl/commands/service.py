@@ -79,14 +79,14 @@ def _with_flags(*, creating: bool) -> Callable[[Any], Any]:
     return add
 
 
-def _spec(make: Callable[[], Spec]) -> service_flags.Spec:
+def _spec(make: Callable[[], Spec]) -> Spec:
     try:
         return make()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
-def _with_ids(spec: Spec) -> service_flags.Spec:
+def _with_ids(spec: Spec) -> Spec:
     def look_up(nouns: str, names: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = current_client().get(f"/{nouns}", **query((), names=names))
         return found

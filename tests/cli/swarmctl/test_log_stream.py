@@ -24,7 +24,10 @@ BROKEN = {
     "plain text": (b"hello world, this is no frame", "not in Docker's stream format"),
     "a huge frame": (b"\x01\0\0\0\xff\xff\xff\xff", "not in Docker's stream format"),
     "cut off": (frame(1, b"whole") + frame(1, b"half a line")[:12], "in the middle of a line"),
-    "an error of the daemon": (frame(3, b"no such file"), "reading the output failed: no such file"),
+    "an error of the daemon": (
+        frame(3, b"no such file"),
+        "reading the output failed: no such file",
+    ),
 }
 
 

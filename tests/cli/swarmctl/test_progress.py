@@ -57,7 +57,7 @@ class Looks(Client):
         self._now: dict[str, Any] = {}
 
     @override
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, /, **query: str) -> Any:
         if path.startswith("/services/"):
             found = self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
             if isinstance(found, type):
