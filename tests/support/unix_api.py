@@ -1,10 +1,11 @@
 """A tiny Engine API on a unix socket, with answers that the test chooses, byte by byte where it likes."""
 
 import json
+import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -14,6 +15,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from typing_extensions import override
 
+SWITCHED = (
+    b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
+    b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -22,8 +28,11 @@ class Answer:
     status: int = 200
     body: Any = None
     """Bytes as they are, anything else as JSON."""
-    chunks: Sequence[bytes] | None = None
-    """The body in chunks instead."""
+    chunks: Iterable[bytes] | None = None
+    """The body in chunks instead, each sent when it is there."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    talk: Callable[[socket.socket], None] | None = None
+    """What happens on the connection after 101: it is a stream both ways from then on."""
     length: int | None = None
     """The length that is claimed; None: the true one."""
     raw: bytes | None = None
@@ -128,7 +137,13 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.raw is not None:
             self.wfile.write(answer.raw)
             return
+        if answer.talk is not None:
+            self.wfile.write(SWITCHED)
+            answer.talk(self.connection)
+            return
         self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
         if answer.chunks is not None:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
@@ -138,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
             return
         text = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        text = b"" if answer.body is None else text
+        text = b"" if answer.body is None or self.command == "HEAD" else text
         self.send_header(
             "Content-Length", str(len(text) if answer.length is None else answer.length)
         )
@@ -155,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - names of the library
+    do_GET = do_POST = do_DELETE = do_PUT = do_HEAD = _answer  # noqa: N815 - names of the library
 
 
 @contextmanager
