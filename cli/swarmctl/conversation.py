@@ -13,8 +13,8 @@ from typing import Protocol
 
 from cli.swarmctl import terminal
 from cli.swarmctl.caught_signals import ENDING, FORWARDED, CaughtSignals, SignalledError
-from cli.swarmctl.detach_keys import DetachKeys
 from cli.swarmctl.log_stream import Demultiplexer
+from common.engine_api.detach_keys import DetachKeys
 from common.engine_client import ApiError, CannotConnectError, Client, LostConnectionError
 from common.engine_duplex import Duplex
 
@@ -139,7 +139,7 @@ class _Conversation:
         self, duplex: Duplex, manner: Manner, far: Far, signals: CaughtSignals | None
     ) -> None:
         self._duplex, self._manner, self._far, self._signals = duplex, manner, far, signals
-        self._keys = DetachKeys(manner.keys if manner.is_raw else b"")
+        self._keys = DetachKeys(manner.keys) if manner.is_raw and manner.keys else None
         self._frames = None if manner.tty else Demultiplexer()
         self._selector = selectors.PollSelector()  # epoll takes no regular files
         self._pending = b""
@@ -205,7 +205,9 @@ class _Conversation:
             typed = os.read(stdin, READ_BYTES)
         except OSError:  # the terminal is gone, or there was none
             typed = b""
-        self._pending, detached = self._keys.feed(typed)
+        self._pending, detached = self._keys.take(typed) if self._keys else (typed, False)
+        if not typed and self._keys:
+            self._pending = self._keys.rest()
         self._selector.unregister(stdin)  # until this is sent
         self._input_over = not typed
         self._send()

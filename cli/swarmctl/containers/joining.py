@@ -11,8 +11,9 @@ import click
 from cli.swarmctl import terminal
 from cli.swarmctl.client import ApiError, CannotConnectError, Client
 from cli.swarmctl.conversation import End, FarProcess, Manner, converse, prepared
-from cli.swarmctl.detach_keys import DEFAULT_KEYS, parse_keys
 from cli.swarmctl.log_stream import StreamError
+from common.engine_api.detach_keys import detach_sequence
+from common.errors import InvalidInputError
 
 NOT_RUN, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """Exit codes of docker's: swarmd refuses, the command cannot be run, there is no such command."""
@@ -46,9 +47,9 @@ def manner(
     if tty and descriptor is not None and not os.isatty(descriptor):
         raise click.ClickException("the input device is not a TTY")
     try:
-        keys = parse_keys(detach_keys or DEFAULT_KEYS)
-    except ValueError as error:
-        raise click.ClickException(f"invalid detach keys ({detach_keys}): {error}") from None
+        keys = detach_sequence(detach_keys or "")
+    except InvalidInputError as error:
+        raise click.ClickException(str(error)) from None
     return Manner(tty=tty, stdin=descriptor, keys=keys, sig_proxy=sig_proxy and not tty)
 
 
