@@ -225,6 +225,8 @@ class FakeImages:
 @dataclass
 class FakeNetworks:
     attached: set[str] = field(default_factory=set)
+    refusal: Exception | None = None
+    """Of taking away."""
 
     async def attach(self, container_id: str) -> Sandbox:
         self.attached.add(container_id)
@@ -234,6 +236,8 @@ class FakeNetworks:
         )
 
     async def detach(self, container_id: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         self.attached.discard(container_id)
 
     async def reconcile(self, keep: Collection[str]) -> None:

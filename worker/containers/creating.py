@@ -1,6 +1,7 @@
 """Makes containers ready to start, and gives them names."""
 
 import asyncio
+import os
 import re
 from dataclasses import replace
 
@@ -9,7 +10,8 @@ from common.ids import IdSource
 from worker.containers.names import given_name
 from worker.containers.record import Container, ContainerConfig
 from worker.containers.register import Live, Register
-from worker.containers.settle import container_of
+from worker.containers.resources import HOST, joined
+from worker.containers.settle import container_of, hostname_of
 from worker.containers.workshop import Machinery, Workshop
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -43,6 +45,7 @@ class Creating:
         existing = self._register.named(config.name)
         if existing is not None:
             return _same_task(existing.container, config)
+        config = self._with_hostname(config)
         image = self._images.resolve(config.spec.image)
         now = self._register.clock.now()
         wanted = container_of(config, image, container_id=container_id, now=now)
@@ -55,6 +58,17 @@ class Creating:
         self._register.add(container)
         self._register.tell(container, "create")
         return container
+
+    def _with_hostname(self, config: ContainerConfig) -> ContainerConfig:
+        """Whose network or UTS namespace it shares, that one's hostname it has."""
+        modes = (config.network, config.host.uts_mode)
+        hostname = config.spec.hostname
+        if not hostname and HOST in modes:
+            hostname = os.uname().nodename
+        for shared in filter(None, map(joined, modes)):
+            other = self._register.known(shared).container
+            hostname = hostname or hostname_of(other.config.spec, other.id)
+        return replace(config, spec=replace(config.spec, hostname=hostname))
 
     def _is_taken(self, name: str) -> bool:
         return name in self._making or self._register.named(name) is not None

@@ -31,8 +31,8 @@ class Live:
     health: asyncio.Task[None] | None = None
     restart: asyncio.Task[None] | None = None
     """Waits for the moment of the next start, while it is RESTARTING."""
-    restarts_by_hand: int = 0
-    """How many are stopping it only to start it again: nothing else follows from that end."""
+    ends_by_hand: int = 0
+    """How many are ending it for something that they do next: nothing else follows from that end."""
     waits: Waits = field(default_factory=Waits)
 
     @property

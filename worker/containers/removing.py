@@ -44,12 +44,7 @@ class Removing:
                 return
             if live.is_active and not force:
                 raise _still_active(live.container)
-            if live.restart is not None:
-                live.restart.cancel()
-            if live.has_process:
-                await self._ending.kill_all(live)
-            if live.watcher is not None:
-                await asyncio.wait([live.watcher])
+            await self._end(live)
             try:
                 await self._workshop.put_down(live.container.id)
                 await self._workshop.unmake(live.container.id, keep_anonymous=not volumes)
@@ -59,6 +54,20 @@ class Removing:
             self._register.drop(live)
             self.forget(live.container.id)
             self._register.tell(live.container, "destroy")
+
+    async def _end(self, live: Live) -> None:
+        """Ends it for good, also should this process end before it is removed."""
+        self._ending.remember_wish(live)
+        if live.restart is not None:
+            live.restart.cancel()
+        live.ends_by_hand += 1
+        try:
+            if live.has_process:
+                await self._ending.kill_all(live)
+            if live.watcher is not None:
+                await asyncio.wait([live.watcher])
+        finally:
+            live.ends_by_hand -= 1
 
     async def remove_after_end(self, live: Live) -> None:
         """Takes away one that was to go after its end, unless it was started again since.

@@ -13,6 +13,7 @@ from worker.containers.health_monitor import HealthMonitor, Means
 from worker.containers.record import Container, ContainerState, Health, HealthStatus
 from worker.containers.recovery import after_absence, after_exit
 from worker.containers.register import Live, Register
+from worker.containers.resources import check_joined, hosts_of
 from worker.containers.restart_policy import restart_of, wait_seconds
 from worker.containers.settle import check_files
 from worker.containers.workshop import Machinery, Workshop
@@ -76,12 +77,12 @@ class Running:
         Raises:
             SwarmdError: as of ``stop`` and ``start``.
         """
-        live.restarts_by_hand += 1
+        live.ends_by_hand += 1
         try:
             await stop()
             await _done(live.watcher)
         finally:
-            live.restarts_by_hand -= 1
+            live.ends_by_hand -= 1
         container = await self.start(live, ())
         self._register.tell(container, "restart")
         return container
@@ -93,6 +94,9 @@ class Running:
             SwarmdError: it does not run, and its record says why.
         """
         check_files(container.config.spec, files)
+        for kind, joined_id in hosts_of(container.config).items():
+            other = self._register.get(joined_id)
+            check_joined(kind, joined_id, other.container if other else None)
         await _done(live.watcher)
         image = self._images.resolve(container.image_id)
         sandbox = await self._workshop.attach(container)
@@ -188,7 +192,7 @@ class Running:
         Raises:
             SystemFailureError: the disk said no; nothing is decided.
         """
-        after = ended if live.restarts_by_hand else with_restart(ended, now=self._clock.now())
+        after = ended if live.ends_by_hand else with_restart(ended, now=self._clock.now())
         self._register.update(live, after)
         if ended.oom_killed:
             self._register.tell(ended, "oom")
@@ -205,7 +209,7 @@ class Running:
 
     def _remove_after_end(self, live: Live) -> None:
         config = live.container.config
-        if live.restarts_by_hand:
+        if live.ends_by_hand:
             return
         if config.host.auto_remove and not config.task_id and self.remove is not None:
             self._keeper.spawn(self._remove_or_log(live, self.remove))
@@ -220,7 +224,9 @@ class Running:
         await self._clock.sleep(wait_seconds(live.container, now=self._clock.now()))
         async with self._places, live.lock:
             live.restart = None
-            if live.container.state is not ContainerState.RESTARTING:
+            if live.container.state is not ContainerState.RESTARTING or not self._register.is_here(
+                live
+            ):
                 return
             before = live.container
             try:

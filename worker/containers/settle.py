@@ -14,6 +14,7 @@ from common.model.container_spec import (
 from worker.containers.files import ContainerFile
 from worker.containers.log_drivers import log_file_name, log_options_of
 from worker.containers.record import Container, ContainerConfig
+from worker.containers.resources import joined
 from worker.containers.restart_policy import check_policy
 from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
 from worker.images.resolved import ResolvedImage
@@ -159,7 +160,7 @@ def check_spec(config: ContainerConfig) -> None:
     """
     spec = config.spec
     check_policy(config.host.restart, auto_remove=config.host.auto_remove)
-    if config.network not in NETWORKS:
+    if config.network not in NETWORKS and not joined(config.network):
         raise InvalidInputError(f"network {config.network} not found")
     if spec.isolation not in ("", "default"):
         raise InvalidInputError(f"invalid isolation ({spec.isolation}) on linux")

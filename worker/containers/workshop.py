@@ -1,13 +1,13 @@
 """Makes and unmakes what a container consists of. Every step may be done again after a crash."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from common.errors import InvalidInputError
 from common.model.container_spec import Mount, MountType
-from worker.containers.bundle_of import Places, bundle_of
+from worker.containers.bundle_of import ETC_FILES, Places, bundle_of
 from worker.containers.etc_files import hosts_text, resolv_conf_text
 from worker.containers.files import ContainerFile
 from worker.containers.health_monitor import NetworkProbe
@@ -24,6 +24,7 @@ from worker.containers.ports import (
 from worker.containers.publishing import NoHostPorts, Publishing
 from worker.containers.record import Container, MountPoint
 from worker.containers.records import Records, disk_errors
+from worker.containers.resources import joined
 from worker.containers.settle import hostname_of, mounts_of
 from worker.images.resolved import ResolvedImage
 from worker.kernel.tree_size import tree_size
@@ -121,8 +122,10 @@ class Workshop:
             SystemFailureError: the machine refused.
         """
         places = self.places(container.id)
+        sharer = joined(container.config.network)
         with disk_errors():
-            _write_etc(container, sandbox, places)
+            texts = _etc_of(self.places(sharer)) if sharer else _etc_texts(container, sandbox)
+            _write_etc(texts, places)
         self.records.write(container)
         for point in container.mounts:
             if point.name:
@@ -188,7 +191,7 @@ def _check_bind_source(mount: Mount) -> None:
     )
 
 
-def _write_etc(container: Container, sandbox: Sandbox | None, places: Places) -> None:
+def _etc_texts(container: Container, sandbox: Sandbox | None) -> dict[str, str]:
     spec = container.config.spec
     hostname = hostname_of(spec, container.id)
     try:
@@ -196,11 +199,19 @@ def _write_etc(container: Container, sandbox: Sandbox | None, places: Places) ->
     except FileNotFoundError:
         host_text = ""
     address = sandbox.attachment.address if sandbox else ""
-    texts = {
+    return {
         "hosts": hosts_text(spec, hostname=hostname, address=address),
         "hostname": f"{hostname}\n",
         "resolv.conf": resolv_conf_text(spec.dns_config, sandbox, host_text),
     }
+
+
+def _etc_of(other: Places) -> dict[str, str]:
+    """What one that shares another's network has: what the other one began with."""
+    return {name: Path(other.etc, name).read_text() for name in ETC_FILES}
+
+
+def _write_etc(texts: Mapping[str, str], places: Places) -> None:
     for directory in (places.etc, places.merged):
         Path(directory).mkdir(parents=True, exist_ok=True, mode=0o710)
     for name, text in texts.items():

@@ -1,10 +1,11 @@
 """Runs of containers that are nobody's task: restarts, removal after the end, and what a crash leaves of both."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
-from common.errors import ConflictError, InvalidInputError, NotFoundError
+from common.errors import ConflictError, InvalidInputError, NotFoundError, SystemFailureError
 from tests.support.fake_clock import settle
 from tests.support.machine import Machine, plain, restarting
 from worker.containers.engine import LocalEngine
@@ -303,3 +304,59 @@ async def test_what_is_removed_meanwhile_is_not_started(engine: LocalEngine) -> 
             await method(container.id)
     with pytest.raises(NotFoundError):
         engine.wait(container.id, WaitCondition.NEXT_EXIT)
+
+
+async def test_removing_by_force_ends_its_restarts_first(
+    machine: Machine, engine: LocalEngine
+) -> None:
+    one = await started(engine, restarting("always"))
+
+    await engine.remove(one)
+    await machine.clock.advance(100)
+
+    assert (engine.all(), machine.runtime.bundles) == ([], {})
+
+
+async def test_one_that_could_not_be_removed_by_force_is_not_started_by_its_policy(
+    machine: Machine,
+) -> None:
+    async with machine.engine() as engine:
+        one = await started(engine, restarting("always"))
+        machine.networks.refusal = SystemFailureError("the link does not go")
+        with pytest.raises(SystemFailureError):
+            await engine.remove(one)
+        await machine.clock.advance(100)
+        dead = engine.find(one)
+    async with machine.engine() as engine:
+        await machine.clock.advance(100)
+        assert engine.find(one).state is ContainerState.DEAD
+
+    assert (dead.state, dead.is_stopped_by_user) == (ContainerState.DEAD, True)
+
+
+# ------------------------------------------------------------------------------- sharing with others
+
+
+async def test_a_network_is_shared_with_one_that_runs(
+    machine: Machine, engine: LocalEngine
+) -> None:
+    web = await engine.create(plain("web"))
+    beside = await engine.create(replace(plain("beside"), network=f"container:{web.id}"))
+    with pytest.raises(ConflictError, match="cannot join network namespace of a non running"):
+        await engine.start(beside.id)
+    await engine.start(web.id)
+    await engine.start(beside.id)
+
+    bundle = machine.runtime.bundles[beside.id]
+    etc = machine.root / "exec/etc"
+    assert (bundle.network_namespace, bundle.hostname) == (f"container:{web.id}", web.id[:12])
+    assert "10.0.0.2" in (etc / beside.id / "hosts").read_text()
+    assert machine.networks.attached == {web.id}
+
+
+async def test_on_the_hosts_network_it_has_the_hosts_name(
+    machine: Machine, engine: LocalEngine
+) -> None:
+    one = await started(engine, replace(plain(), network="host"))
+
+    assert machine.runtime.bundles[one].hostname == os.uname().nodename
