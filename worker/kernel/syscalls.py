@@ -38,6 +38,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 _CLONE_INTO_CGROUP = 0x200000000
@@ -60,6 +61,7 @@ MOUNT_ATTR_RDONLY = 1
 MOUNT_ATTR_NOSUID = 2
 MOUNT_ATTR_NODEV = 4
 MOUNT_ATTR_NOEXEC = 8
+_MOUNT_ATTR_IDMAP = 0x00100000
 
 AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
@@ -213,6 +215,21 @@ def bounding_drop(capability: int) -> None:
     _prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, capability)
 
 
+def capabilities() -> tuple[int, int]:
+    """This process's effective and permitted sets."""
+    header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
+    words = ctypes.create_string_buffer(24)
+    _check(_LIBC.capget(header, words), "capget")
+    low_effective, low_permitted, _, effective, permitted, _ = struct.unpack("<6I", words.raw)
+    return effective << 32 | low_effective, permitted << 32 | low_permitted
+
+
+def set_file_owner(uid: int, gid: int) -> None:
+    """Files that this process makes belong to them (setfsuid); that takes its capabilities over files away."""
+    _LIBC.setfsgid(ctypes.c_uint(gid))
+    _LIBC.setfsuid(ctypes.c_uint(uid))
+
+
 def set_capabilities(*, effective: int, permitted: int, inheritable: int) -> None:
     """Sets this process's capability sets."""
     header = struct.pack("<Ii", _CAPABILITY_VERSION_3, 0)
@@ -253,6 +270,11 @@ def signal_numbers(records: bytes) -> list[int]:
         int.from_bytes(records[start : start + 4], "little")
         for start in range(0, len(records), SIGNALFD_RECORD_BYTES)
     ]
+
+
+def wait_for_any_signal() -> None:
+    """Sleeps until a signal was handled, or ends this process."""
+    _LIBC.pause()
 
 
 def wait_for_signal(numbers: tuple[int, ...]) -> int:
@@ -305,6 +327,15 @@ def open_tree_of(fd: int, *, recursive: bool) -> int:
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
     flags |= _AT_EMPTY_PATH
     return _check(_LIBC.syscall(_SYS_OPEN_TREE, fd, b"", ctypes.c_uint(flags)), "open_tree")
+
+
+def map_owners(tree_fd: int, user_namespace_fd: int) -> None:
+    """Owners of files in a detached mount are those that the user namespace maps them to."""
+    wanted = struct.pack("<4Q", _MOUNT_ATTR_IDMAP, 0, 0, user_namespace_fd)
+    size = ctypes.c_size_t(len(wanted))
+    flags = ctypes.c_uint(_AT_EMPTY_PATH)
+    result = _LIBC.syscall(_SYS_MOUNT_SETATTR, tree_fd, b"", flags, wanted, size)
+    _check(result, "mount_setattr with mapped owners")
 
 
 def move_mount(tree_fd: int, target_fd: int) -> None:

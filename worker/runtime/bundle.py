@@ -48,6 +48,8 @@ class BundleMount:
     recursive: bool = True
     content: FileContent | None = None
     """A file of a tmpfs of the container's own, instead of a source."""
+    maps_owners: bool = False
+    """In a container with a user namespace of its own, owners of the source's files are its ids: the source is ours."""
     subpath: str = ""
     """A file or directory below the source that is bound instead of it; no link on the way leads out of the source."""
 
@@ -122,7 +124,8 @@ class IdMapping:
 class Namespaces:
     """Which namespaces a container shares.
 
-    Each is "" (a new one), "host", or "container:" and the full id of a container that runs.
+    Each is "" (a new one), "host", or "container:" and the full id of a container that runs; ``ipc`` also "none",
+    a new one without /dev/shm.
     """
 
     pid: str = ""

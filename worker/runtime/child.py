@@ -4,9 +4,19 @@ import os
 import resource
 
 from worker.kernel import syscalls
-from worker.runtime.process import REPORT_FD, close_descriptors, confine_self, execute, take_on
+from worker.kernel.user_namespaces import enter_user_namespace, make_files_as
+from worker.runtime.process import (
+    REPORT_FD,
+    close_descriptors,
+    confine_self,
+    execute,
+    give_away,
+    set_limits,
+    take_on,
+)
 from worker.runtime.refusal import SYSTEM, Refusal, describe
 from worker.runtime.rootfs import enter_rootfs
+from worker.runtime.sharing import join_others, shared_memory
 from worker.runtime.terminal import open_console, take_foreground
 
 TYPE_CHECKING = False
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from worker.runtime.orders import ProcessOrder, StartOrder
     from worker.runtime.plumbing import Stdio
     from worker.runtime.process import Program
+    from worker.runtime.sharing import Spaces
 
 FAILURE_CODE = 127
 SIGNALLED = 128
@@ -40,7 +51,15 @@ _FORWARDED = tuple(
 class Surroundings:
     """What a child is given besides its order: descriptors, all closed once they have served."""
 
-    __slots__ = ("entrance", "namespace_fd", "nofile", "report_fd", "shown", "stdio")
+    __slots__ = (
+        "entrance",
+        "namespace_fd",
+        "nofile",
+        "report_fd",
+        "spaces",
+        "stdio",
+        "user_namespace_fd",
+    )
 
     def __init__(
         self,
@@ -50,7 +69,7 @@ class Surroundings:
         stdio: "Stdio",
         report_fd: int,
         nofile: tuple[int, int],
-        shown: tuple[str, ...],
+        spaces: "Spaces | None" = None,
     ) -> None:
         self.entrance = entrance
         self.namespace_fd = namespace_fd
@@ -59,7 +78,10 @@ class Surroundings:
         self.report_fd = report_fd
         self.nofile = nofile
         """RLIMIT_NOFILE as it was before the supervisor raised its own."""
-        self.shown = shown
+        self.spaces = spaces
+        """Whose namespaces a first process has."""
+        self.user_namespace_fd = -1
+        """A user namespace for a first process, or -1."""
 
 
 def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
@@ -67,19 +89,43 @@ def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
 
     def steps() -> None:
         _leave_supervisor(order["process"], around)
-        if around.namespace_fd >= 0:
-            syscalls.setns(around.namespace_fd, syscalls.CLONE_NEWNET)
-        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
-        if order["hostname"]:
-            syscalls.sethostname(order["hostname"].encode())
-        enter_rootfs(order, around.entrance.shown, around.stdio.console_fd)
+        memory_fd = _enter_namespaces(order, around)
+        enter_rootfs(order, around, memory_fd)
+        _become_mapped(order["process"], around.user_namespace_fd)
         report_fd = close_descriptors(around.report_fd)
         program = take_on(order["process"])
         if order["init"]:
+            if order["process"]["shares_processes"]:
+                syscalls.become_subreaper()
             _watch_over(program, report_fd)
         execute(program, report_fd)
 
     _or_report(steps, around.report_fd)
+
+
+def _enter_namespaces(order: "StartOrder", around: Surroundings) -> int:
+    """Enters those that it was not born in; gives the /dev/shm that it shares with others, or -1."""
+    if around.namespace_fd >= 0:
+        syscalls.setns(around.namespace_fd, syscalls.CLONE_NEWNET)
+    memory_fd = -1
+    if around.spaces is not None:
+        memory_fd = shared_memory(order, around.spaces)
+        join_others(around.spaces)
+    if not order["namespaces"]["cgroup"]:
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    if order["hostname"] and not order["namespaces"]["uts"]:
+        syscalls.sethostname(order["hostname"].encode())
+    return memory_fd
+
+
+def _become_mapped(process: "ProcessOrder", fd: int) -> None:
+    """Enters the user namespace, if there is one, as its root, with what is beyond that root's rights done before."""
+    if fd < 0:
+        return
+    set_limits(process)
+    for stream in range(3):
+        give_away(stream, process["root_uid"], process["root_gid"])
+    enter_user_namespace(fd)
 
 
 def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Never":
@@ -95,8 +141,11 @@ def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Neve
             | syscalls.CLONE_NEWCGROUP
         )
         syscalls.setns(around.namespace_fd, kinds)
+        if order["root_uid"]:
+            make_files_as(order["root_uid"], order["root_gid"])
         if around.stdio.console_fd >= 0:
             open_console(around.stdio.console_fd, order["rows"], order["columns"])
+        _become_mapped(order, around.namespace_fd if order["root_uid"] else -1)
         report_fd = close_descriptors(around.report_fd)
         execute(take_on(order), report_fd)
 

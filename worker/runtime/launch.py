@@ -5,12 +5,14 @@ import os
 from worker.kernel import syscalls
 from worker.kernel.cgroupfs import Limits
 from worker.kernel.device_rules import DEFAULT_DEVICE_RULES
+from worker.kernel.user_namespaces import make_user_namespace
 from worker.runtime.child import Surroundings, become_first_process, become_further_process
 from worker.runtime.held import Held, Stream
 from worker.runtime.journal import open_log
 from worker.runtime.plumbing import Plumbing, Stdio
 from worker.runtime.refusal import INVALID, NOT_FOUND, Refusal
 from worker.runtime.reports import Report
+from worker.runtime.sharing import Spaces
 from worker.runtime.standard_input import Input
 from worker.runtime.terminal import TERMINAL_VARIABLE
 
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from worker.runtime.executions import Execution
     from worker.runtime.orders import ProcessOrder, SpawnOrder, StartOrder
 
-_NEW_NAMESPACES = (
-    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
-)
 _OWN_PID_NAMESPACE = "/proc/self/ns/pid"
 _ALL_CAPABILITIES = (1 << 64) - 1
 _STANDARD_STREAMS = 3
@@ -44,8 +43,12 @@ class Launcher:
 
     # -- first processes ---------------------------------------------------------------------------
 
-    def start(self, order: "StartOrder") -> Held:
+    def start(self, order: "StartOrder", others: dict[str, int]) -> Held:
         """Forks a container's first process; whether its program runs comes by its report.
+
+        Args:
+            order: what it is to be.
+            others: the first processes of the containers whose namespaces it shares.
 
         Raises:
             Refusal: what was asked for cannot be.
@@ -55,7 +58,7 @@ class Launcher:
         held = Held(order["id"], order["process"])
         try:
             with Plumbing() as plumbing:
-                self._start(held, order, plumbing)
+                self._start(held, order, plumbing, others)
         except Exception:
             if held.log is not None:
                 held.log.close()
@@ -69,8 +72,11 @@ class Launcher:
             self._filters.clear()
         return self._filters.setdefault(filter_program, filter_program)
 
-    def _start(self, held: Held, order: "StartOrder", plumbing: Plumbing) -> None:
+    def _start(
+        self, held: Held, order: "StartOrder", plumbing: Plumbing, others: dict[str, int]
+    ) -> None:
         namespace = plumbing.open_namespace(order["network_namespace"])
+        spaces = Spaces(order, others, plumbing)
         reading, report_fd = plumbing.pipe()
         held.report = Report(reading)
         if order["log_path"]:
@@ -90,10 +96,12 @@ class Launcher:
             stdio=stdio,
             report_fd=report_fd,
             nofile=self._nofile,
-            shown=self._cgroups.shown,
+            spaces=spaces,
         )
-        kinds = _NEW_NAMESPACES | (0 if order["network_namespace"] else syscalls.CLONE_NEWNET)
-        held.pid = syscalls.clone(kinds, cgroup_fd=around.entrance.born_in)
+        if order["uid_mappings"]:
+            owners = make_user_namespace(order["uid_mappings"], order["gid_mappings"])
+            around.user_namespace_fd = plumbing.take(owners)
+        held.pid = self._clone_into(spaces.born_in, around.entrance.born_in, spaces.kinds)
         if held.pid == 0:
             become_first_process(order, around)
 
@@ -175,7 +183,6 @@ class Launcher:
                 stdio=stdio,
                 report_fd=report_fd,
                 nofile=self._nofile,
-                shown=(),
             )
             execution.pid = self._clone_into(pidfd, around.entrance.born_in)
             if execution.pid == 0:
@@ -185,12 +192,17 @@ class Launcher:
                 raise Refusal(NOT_FOUND, f"container {held.id} is not running") from error
             raise
 
-    def _clone_into(self, pidfd: int, born_in: int) -> int:
-        """Forks into a pid namespace: it is the children's from here to the end of this function, so one fork does."""
+    def _clone_into(self, pidfd: int, born_in: int, kinds: int = 0) -> int:
+        """Forks into a pid namespace: it is the children's from here to the end of this function, so one fork does.
+
+        Without a pidfd it is this process's own, or a new one.
+        """
+        if pidfd < 0:
+            return syscalls.clone(kinds, cgroup_fd=born_in)
         syscalls.setns(pidfd, syscalls.CLONE_NEWPID)
         pid = -1
         try:
-            pid = syscalls.clone(0, cgroup_fd=born_in)
+            pid = syscalls.clone(kinds, cgroup_fd=born_in)
         finally:
             if pid != 0:
                 syscalls.setns(self._pid_namespace, syscalls.CLONE_NEWPID)

@@ -1,6 +1,7 @@
 """A bundle as the supervisor gets it: plain values, checked, nothing left to decide or to look up by name."""
 
 import resource
+from collections.abc import Sequence
 from typing import TypedDict
 
 from common.errors import InvalidInputError
@@ -12,8 +13,12 @@ from worker.runtime.bundle import (
     DeviceNode,
     FileContent,
     FurtherProcess,
+    IdMapping,
+    Namespaces,
 )
 from worker.runtime.capabilities import UnknownCapabilityError, capability_mask
+from worker.runtime.plumbing import CONTAINER
+from worker.runtime.sharing import NONE
 
 HOST_NETWORK = "host"
 LAYERS_MAX = 128
@@ -21,6 +26,7 @@ LAYERS_MAX = 128
 FILES_BYTES_MAX = 5 * 1024 * 1024
 """Bytes of the secrets and configs of one container, their placeholders filled in; fits ``wire.FRAME_MAX``."""
 _HOSTNAME_MAX = 64
+_TERMINAL_GROUP = 5
 
 _ULIMITS = {
     "as": resource.RLIMIT_AS,
@@ -77,6 +83,11 @@ class ProcessOrder(TypedDict):
     rows: int
     """Of its terminal, if it has one; so is the next."""
     columns: int
+    shares_processes: bool
+    """It is in a pid namespace of others, who outlive it."""
+    root_uid: int
+    """The id on the host of root in its user namespace; 0 without one of its own. So is the next."""
+    root_gid: int
 
 
 class FileOrder(TypedDict):
@@ -100,6 +111,16 @@ class MountOrder(TypedDict):
     recursive: bool
     file: FileOrder | None
     subpath: str
+    maps_owners: bool
+
+
+class NamespacesOrder(TypedDict):
+    """Each "" (its own), "host" or "container:" and an id; ``ipc`` also "none"."""
+
+    pid: str
+    ipc: str
+    uts: str
+    cgroup: str
 
 
 class DeviceOrder(TypedDict):
@@ -127,6 +148,12 @@ class StartOrder(TypedDict):
     hostname: str
     mounts: list[MountOrder]
     network_namespace: str
+    namespaces: NamespacesOrder
+    uid_mappings: list[tuple[int, int, int]]
+    """In the container, on the host, how many; [] has no user namespace of its own. So are the next."""
+    gid_mappings: list[tuple[int, int, int]]
+    terminal_gid: int
+    """Whom terminals belong to: the group "tty"."""
     sysctls: list[tuple[str, str]]
     shm_bytes: int
     init: bool
@@ -192,6 +219,9 @@ def start_order(bundle: Bundle) -> StartOrder:
             seccomp=bundle.seccomp,
             rows=bundle.console_size[0],
             columns=bundle.console_size[1],
+            shares_processes=bundle.namespaces.pid != "",
+            root_uid=host_id(0, bundle.namespaces.uid_mappings),
+            root_gid=host_id(0, bundle.namespaces.gid_mappings),
         ),
         lower=list(bundle.rootfs.lower),
         upper=bundle.rootfs.upper,
@@ -199,8 +229,12 @@ def start_order(bundle: Bundle) -> StartOrder:
         merged=bundle.rootfs.merged,
         root_read_only=bundle.rootfs.read_only,
         hostname=bundle.hostname,
-        mounts=[_mount_order(mount) for mount in bundle.mounts],
+        mounts=[_mount_order(mount, bundle.namespaces) for mount in bundle.mounts],
         network_namespace=bundle.network_namespace,
+        namespaces=_namespaces(bundle.namespaces),
+        uid_mappings=_mappings(bundle.namespaces.uid_mappings),
+        gid_mappings=_mappings(bundle.namespaces.gid_mappings),
+        terminal_gid=host_id(_TERMINAL_GROUP, bundle.namespaces.gid_mappings),
         sysctls=[_sysctl(bundle, name, value) for name, value in sorted(bundle.sysctls.items())],
         shm_bytes=bundle.shm_bytes,
         init=bundle.init,
@@ -210,7 +244,7 @@ def start_order(bundle: Bundle) -> StartOrder:
         masked_paths=[_absolute(path) for path in bundle.masked_paths],
         read_only_paths=[_absolute(path) for path in bundle.read_only_paths],
         privileged=bundle.privileged,
-        devices=[_device_order(device) for device in bundle.devices],
+        devices=[_device_order(device, bundle.namespaces) for device in bundle.devices],
         device_rules=_device_rules(bundle),
         limits=plain_limits(bundle.limits),
         log_path=bundle.log.path,
@@ -307,13 +341,16 @@ def _sysctl(bundle: Bundle, name: str, value: str) -> tuple[str, str]:
     in_network = name.startswith(_NETWORK_PREFIX)
     if in_network and bundle.network_namespace == HOST_NETWORK:
         raise InvalidInputError(f"sysctl '{name}' is not allowed in the host's network")
-    own = in_network or name.startswith(_MQUEUE_PREFIX) or name in _IPC_SYSCTLS
+    in_ipc = name.startswith(_MQUEUE_PREFIX) or name in _IPC_SYSCTLS
+    if in_ipc and bundle.namespaces.ipc == HOST_NETWORK:
+        raise InvalidInputError(f"sysctl '{name}' is not allowed in the host's ipc namespace")
+    own = in_network or in_ipc
     if not own or "/" in name or "" in name.split("."):
         raise InvalidInputError(f"sysctl '{name}' is not allowed: it is not a container's own")
     return (name, value)
 
 
-def _mount_order(mount: BundleMount) -> MountOrder:
+def _mount_order(mount: BundleMount, namespaces: Namespaces) -> MountOrder:
     if not mount.target.startswith("/") or mount.target.strip("/") == "":
         raise InvalidInputError(f"invalid mount target {mount.target!r}: it must be absolute")
     if mount.source and not mount.source.startswith("/"):
@@ -328,8 +365,9 @@ def _mount_order(mount: BundleMount) -> MountOrder:
         tmpfs_mode=mount.tmpfs_mode,
         propagation=mount.propagation,
         recursive=mount.recursive,
-        file=_file_order(mount.content),
+        file=_file_order(mount.content, namespaces),
         subpath=mount.subpath,
+        maps_owners=mount.maps_owners,
     )
 
 
@@ -339,7 +377,7 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _device_order(device: DeviceNode) -> DeviceOrder:
+def _device_order(device: DeviceNode, namespaces: Namespaces) -> DeviceOrder:
     name = device.path.rpartition("/")[2]
     if name in ("", ".", ".."):
         raise InvalidInputError(f"invalid device path {device.path!r}")
@@ -349,8 +387,8 @@ def _device_order(device: DeviceNode) -> DeviceOrder:
         major=device.major,
         minor=device.minor,
         mode=device.mode,
-        uid=device.uid,
-        gid=device.gid,
+        uid=host_id(device.uid, namespaces.uid_mappings),
+        gid=host_id(device.gid, namespaces.gid_mappings),
     )
 
 
@@ -365,10 +403,50 @@ def _device_rules(bundle: Bundle) -> list[Rule]:
     return list(dict.fromkeys(rules))
 
 
-def _file_order(content: FileContent | None) -> FileOrder | None:
+def _file_order(content: FileContent | None, namespaces: Namespaces) -> FileOrder | None:
     if content is None:
         return None
-    return FileOrder(data=content.data, uid=content.uid, gid=content.gid, mode=content.mode)
+    return FileOrder(
+        data=content.data,
+        uid=host_id(content.uid, namespaces.uid_mappings),
+        gid=host_id(content.gid, namespaces.gid_mappings),
+        mode=content.mode,
+    )
+
+
+# -- namespaces ------------------------------------------------------------------------------------
+
+
+def host_id(number: int, mappings: Sequence[IdMapping]) -> int:
+    """The host's id of a user or group in a container; its own without mappings.
+
+    Raises:
+        InvalidInputError: it is not among those that are mapped.
+    """
+    for one in mappings:
+        if one.container_id <= number < one.container_id + one.size:
+            return one.host_id + number - one.container_id
+    if mappings:
+        raise InvalidInputError(f"id {number} is not mapped in the container's user namespace")
+    return number
+
+
+def _mappings(mappings: Sequence[IdMapping]) -> list[tuple[int, int, int]]:
+    return [(one.container_id, one.host_id, one.size) for one in mappings]
+
+
+def _namespaces(asked: Namespaces) -> NamespacesOrder:
+    modes = NamespacesOrder(pid=asked.pid, ipc=asked.ipc, uts=asked.uts, cgroup=asked.cgroup)
+    for kind, mode in (("pid", asked.pid), ("ipc", asked.ipc), ("uts", asked.uts)):
+        if mode.startswith(CONTAINER):
+            check_id(mode.removeprefix(CONTAINER))
+        elif mode not in ("", HOST_NETWORK) and (kind, mode) != ("ipc", NONE):
+            raise InvalidInputError(f"invalid {kind} mode: {mode}")
+    if asked.cgroup not in ("", HOST_NETWORK):
+        raise InvalidInputError(f"invalid cgroup namespace mode: {asked.cgroup}")
+    if bool(asked.uid_mappings) != bool(asked.gid_mappings):
+        raise InvalidInputError("users are mapped and groups are not, or the other way round")
+    return modes
 
 
 def plain_limits(limits: CgroupLimits) -> dict[str, int | str]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from worker.kernel.cgroupfs import Entrance
 
 HOST_NETWORK = "host"
+CONTAINER = "container:"
 
 
 class Stdio:
@@ -74,7 +75,7 @@ class Plumbing:
         Raises:
             Refusal: there is no such namespace.
         """
-        if path in ("", HOST_NETWORK):
+        if path in ("", HOST_NETWORK) or path.startswith(CONTAINER):
             return -1
         try:
             return self.take(os.open(path, os.O_RDONLY | os.O_CLOEXEC))

@@ -65,8 +65,7 @@ def take_on(order: "ProcessOrder") -> Program:
     """
     user = find_user(order)
     variables = environment(order["env"], user.home)
-    for number, soft, hard in order["ulimits"]:
-        _set_limit(number, soft, hard)
+    set_limits(order)
     _take_own_null()
     syscalls.join_new_keyring()
     os.umask(UMASK)
@@ -137,7 +136,7 @@ def take_identity(user: User, capabilities: int, *, kept: int = 0) -> int:
         else:
             syscalls.bounding_drop(number)
     for fd in (0, 1, 2):
-        _give_away(fd, user.uid)
+        give_away(fd, user.uid)
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     if kept:
@@ -169,11 +168,21 @@ def _is_null(fd: int) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL
 
 
-def _give_away(fd: int, uid: int) -> None:
-    """So that a program which is not root's can open /dev/stdout: pipes and terminals, nothing else."""
-    status = os.fstat(fd)
-    if stat.S_ISFIFO(status.st_mode) or os.isatty(fd):
+def give_away(fd: int, uid: int, gid: int = -1) -> None:
+    """So that a program which is not root's can open /dev/stdout: pipes and terminals, nothing else.
+
+    A terminal stays its group's.
+    """
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.fchown(fd, uid, gid)
+    elif os.isatty(fd):
         os.fchown(fd, uid, -1)
+
+
+def set_limits(order: "ProcessOrder") -> None:
+    """Its resource limits; the same again is fine also for one who may raise none."""
+    for number, soft, hard in order["ulimits"]:
+        _set_limit(number, soft, hard)
 
 
 def _set_limit(number: int, soft: int, hard: int) -> None:

@@ -28,13 +28,16 @@ from worker.kernel.syscalls import (
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
 )
+from worker.kernel.user_namespaces import make_files_as
 from worker.runtime.devices import make_default_devices, make_device
 from worker.runtime.masks import freeze, mask
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
+from worker.runtime.sharing import NONE
 from worker.runtime.terminal import bind_console, open_console
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from worker.runtime.child import Surroundings
     from worker.runtime.orders import FileOrder, MountOrder, StartOrder
 
 LINKS_MAX = 40
@@ -49,30 +52,33 @@ _DEVICE_LINKS = (
     ("stderr", "/proc/self/fd/2"),
     ("core", "/proc/kcore"),
 )
-_TTY_GROUP = 5
 _PAGE_BYTES = 4096
 _SCRATCH = "/dev/.files"
 _OF_FILES = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 
 
-def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...], console_fd: int) -> None:
+def enter_rootfs(order: "StartOrder", around: "Surroundings", memory_fd: int) -> None:
     """Makes the container's tree and makes it this process's root. The process is alone in its mount namespace.
+
+    Args:
+        order: what it is to be.
+        around: the descriptors that it takes.
+        memory_fd: the /dev/shm of others, that it shares; or -1.
 
     Raises:
         Refusal: the image or a mount is not as it must be.
         OSError: the kernel refused.
     """
-    binds = [detached(mount) for mount in order["mounts"]]
-    syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
-    mount_overlay(order)
-    syscalls.pivot_root(".", ".")
-    syscalls.umount(".", syscalls.MNT_DETACH)
-    os.chdir("/")
-    _mount_kernel_filesystems(order["shm_bytes"], sys_read_only=not order["privileged"])
+    console_fd, owners_fd = around.stdio.console_fd, around.user_namespace_fd
+    binds = [detached(mount, owners_fd) for mount in order["mounts"]]
+    _change_root(order, owners_fd)
+    _mount_kernel_filesystems(order)
+    if order["namespaces"]["ipc"] != NONE:
+        _mount_shared_memory(order["shm_bytes"], memory_fd)
     if console_fd >= 0:
         open_console(console_fd, order["process"]["rows"], order["process"]["columns"])
         bind_console()
-    _mount_cgroups(v1_controllers, read_only=not order["privileged"])
+    _mount_cgroups(around.entrance.shown, read_only=not order["privileged"])
     for device in order["devices"]:
         make_device(device, make_target)
     for name, value in order["sysctls"]:
@@ -92,6 +98,18 @@ def enter_rootfs(order: "StartOrder", v1_controllers: tuple[str, ...], console_f
 # -- root ------------------------------------------------------------------------------------------
 
 
+def _change_root(order: "StartOrder", owners_fd: int) -> None:
+    """From here on no path leads to the host, and what is made belongs to the container's root."""
+    syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
+    if owners_fd >= 0:
+        map_layers(order, owners_fd)
+        make_files_as(order["process"]["root_uid"], order["process"]["root_gid"])
+    mount_overlay(order)  # Whoever mounts it makes its files in the writable layer.
+    syscalls.pivot_root(".", ".")
+    syscalls.umount(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+
+
 def mount_overlay(order: "StartOrder") -> None:
     """Mounts the layers and goes there.
 
@@ -109,24 +127,71 @@ def mount_overlay(order: "StartOrder") -> None:
         os.close(fd)
 
 
+def map_layers(order: "StartOrder", owners_fd: int) -> None:
+    """Mounts image and writable layer over themselves with the owners that a user namespace maps theirs to.
+
+    On disk nothing is any other than without: layers are shared by all, whatever they are mapped to.
+
+    Raises:
+        Refusal: the kernel, or the file system, does not map owners.
+    """
+    writable = os.path.dirname(order["upper"])
+    if os.path.dirname(order["work"]) != writable:
+        raise Refusal(
+            INVALID, "the writable layer and its work directory are not beside each other"
+        )
+    for path in dict.fromkeys((*order["lower"], writable)):
+        tree = syscalls.open_tree(path, recursive=False)
+        _map_owners(tree, owners_fd, path)
+        target_fd = _open_directory(path)
+        syscalls.move_mount(tree, target_fd)
+        os.close(target_fd)
+        os.close(tree)
+
+
+def _map_owners(tree: int, owners_fd: int, path: str) -> None:
+    try:
+        syscalls.map_owners(tree, owners_fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        message = f"{path}: its file system, or the kernel (before 5.19), does not map owners"
+        raise Refusal(SYSTEM, message) from error
+
+
 def _open_directory(path: str) -> int:
     return os.open(path, _O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _mount_kernel_filesystems(shm_bytes: int, *, sys_read_only: bool) -> None:
+def _mount_kernel_filesystems(order: "StartOrder") -> None:
     strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
     _mount_new("proc", "/proc", "proc", strict)
-    _mount_new("sysfs", "/sys", "sysfs", strict | (MS_RDONLY if sys_read_only else 0))
+    _mount_new("sysfs", "/sys", "sysfs", strict | (0 if order["privileged"] else MS_RDONLY))
     _mount_new("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")
     os.umask(0)
     make_default_devices()
     for name, target in _DEVICE_LINKS:
         os.symlink(target, f"/dev/{name}")
-    pts = f"newinstance,ptmxmode=0666,mode=0620,gid={_TTY_GROUP}"
+    pts = f"newinstance,ptmxmode=0666,mode=0620,gid={order['terminal_gid']}"
     _mount_new("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, pts)
-    _mount_new("shm", "/dev/shm", "tmpfs", strict, f"mode=1777,size={shm_bytes}")  # noqa: S108
+    for path in ("/dev/pts", "/dev/pts/ptmx"):
+        os.chown(path, order["process"]["root_uid"], order["process"]["root_gid"])
     _mount_new("mqueue", "/dev/mqueue", "mqueue", strict)
     os.umask(0o022)
+
+
+def _mount_shared_memory(size_bytes: int, memory_fd: int) -> None:
+    """Of its own, or the one of those whose ipc namespace it is in."""
+    target = "/dev/shm"  # noqa: S108 - in the container
+    if memory_fd < 0:
+        strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
+        _mount_new("shm", target, "tmpfs", strict, f"mode=1777,size={size_bytes}")
+        return
+    os.mkdir(target, 0o755)
+    target_fd = _open_directory(target)
+    syscalls.move_mount(memory_fd, target_fd)
+    os.close(target_fd)
+    os.close(memory_fd)
 
 
 def _mount_new(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
@@ -168,7 +233,7 @@ def _write_sysctl(name: str, value: str) -> None:
 # -- mounts ----------------------------------------------------------------------------------------
 
 
-def detached(mount: "MountOrder") -> int:
+def detached(mount: "MountOrder", owners_fd: int = -1) -> int:
     """A bind's source as a detached mount with all its attributes, or -1 for a tmpfs or a file.
 
     Taken before this namespace is cut off from the host's, so that a "shared" mount stays one.
@@ -181,6 +246,8 @@ def detached(mount: "MountOrder") -> int:
     except FileNotFoundError as error:
         message = f"invalid mount config: bind source path does not exist: {mount['source']}"
         raise Refusal(INVALID, message) from error
+    if owners_fd >= 0 and mount["maps_owners"]:
+        _map_owners(tree, owners_fd, mount["source"])
     wanted = mount["propagation"] or "rprivate"
     propagation = _PROPAGATIONS[wanted.removeprefix("r")]
     syscalls.set_mount(

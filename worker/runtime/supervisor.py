@@ -26,6 +26,7 @@ from worker.runtime.refusal import (
 )
 from worker.runtime.reins import Reins
 from worker.runtime.reports import exit_code
+from worker.runtime.sharing import joined_containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class Supervisor:
         self._mark(container_id)
         audience = self._announced.pop(container_id, None)
         try:
-            held = self._launcher.start(order)
+            others = {other: self._joinable(other) for other in joined_containers(order)}
+            held = self._launcher.start(order, others)
         except Exception:
             self._unmark(container_id)
             if audience is not None:
@@ -122,6 +124,14 @@ class Supervisor:
         if audience is not None:
             held.gather(audience)
         self.adopt(held)
+
+    def _joinable(self, container_id: str) -> int:
+        """The first process of one whose namespaces another container is to share."""
+        held = self.held.get(container_id)
+        if held is None or held.report is not None or held.pid == 0:
+            words = f"cannot join namespaces of a non running container: {container_id}"
+            raise Refusal(CONFLICT, words)
+        return held.pid
 
     def adopt(self, held: Held) -> None:
         """Takes a container in: a new one, or one that was handed over."""
@@ -179,6 +189,10 @@ class Supervisor:
         if held.report is not None:
             self._read_report(held)
         refusal = held.report.refusal(status) if held.report is not None else None
+        if held.process.get("shares_processes"):
+            self._cgroups.kill(
+                held.id
+            )  # The kernel ends what is left only in a pid namespace of its own.
         held.finish(self._loop)
         held.pid = 0
         if held.lost_entries:
