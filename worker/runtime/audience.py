@@ -5,6 +5,7 @@ in a bounded buffer. While one is full, the container's output is not read, so t
 nothing for a long time is cut off, so that it cannot hold the container up for ever.
 """
 
+import _socket  # ``socket`` adds a megabyte of enum and selectors
 import os
 import time
 
@@ -73,9 +74,13 @@ class Attached:
         self._outgoing = bytearray()
         self._reads = False
         self._is_hung_up = False
-        """Whether the client is gone, and something that it said before is still unread."""
         self._is_last = False
         self._taken_at = 0
+
+    @property
+    def is_hung_up(self) -> bool:
+        """Whether the client is gone, and something that it said before is still unread."""
+        return self._is_hung_up
 
     @property
     def is_full(self) -> bool:
@@ -174,11 +179,21 @@ class Attached:
         self._is_hung_up = True
         self._outgoing.clear()
         self._loop.cancel(self._alarm)
-        if self._is_last or not self._audience.is_open:
+        if self._is_last or not self._audience.is_open or not self._has_unread:
             self.close()
         else:
             self._loop.forget(self.fd)
             self._audience.relieve()
+
+    @property
+    def _has_unread(self) -> bool:
+        peer = _socket.socket(fileno=self.fd)
+        try:
+            return bool(peer.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+        finally:
+            peer.detach()
 
     def _read(self) -> None:
         try:
@@ -255,11 +270,14 @@ class Audience:
         member.resume(outgoing, is_hung_up=is_hung_up)
 
     def check_room(self) -> None:
-        """Whether one more can be attached.
+        """Makes room for one more; who is gone, but has left input, makes room first.
 
         Raises:
-            Refusal: too many are.
+            Refusal: too many are attached.
         """
+        if len(self.members) >= MEMBERS_MAX:
+            for member in [one for one in self.members if one.is_hung_up]:
+                member.close()
         if len(self.members) >= MEMBERS_MAX:
             raise Refusal(UNAVAILABLE, f"{MEMBERS_MAX} are attached to the container already")
 

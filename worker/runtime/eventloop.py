@@ -22,6 +22,8 @@ class EventLoop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
+        self._fresh: set[int] = set()
+        """Descriptors that are watched since the last look: what was seen at it may be of another with this number."""
         self._alarms: dict[str, tuple[int, Callable[[], None]]] = {}
 
     def watch(self, fd: int, handler: "Handler", events: int = READABLE) -> None:
@@ -30,6 +32,7 @@ class EventLoop:
             self._epoll.modify(fd, events)
         else:
             self._epoll.register(fd, events)
+            self._fresh.add(fd)
         self._handlers[fd] = handler
 
     def forget(self, fd: int) -> None:
@@ -51,9 +54,10 @@ class EventLoop:
         if self._alarms:
             first = min(at_ns for at_ns, _ in self._alarms.values())
             timeout = max(first - time.monotonic_ns(), 0) / 1_000_000_000 + 0.0005
+        self._fresh.clear()
         for fd, events in self._epoll.poll(timeout, EVENTS_MAX):
             handler = self._handlers.get(fd)
-            if handler is not None:
+            if handler is not None and fd not in self._fresh:
                 handler(events)
         if self._alarms:
             self._ring()

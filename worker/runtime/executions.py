@@ -8,7 +8,7 @@ from worker.runtime.held import DRAIN_BYTES_MAX, PUMP_BYTES, Held
 from worker.runtime.launch import Launcher
 from worker.runtime.process import READY
 from worker.runtime.programs import failure_code
-from worker.runtime.refusal import INVALID, UNAVAILABLE, Refusal
+from worker.runtime.refusal import INVALID, SYSTEM, UNAVAILABLE, Refusal
 from worker.runtime.reports import Report, exit_code
 
 TYPE_CHECKING = False
@@ -20,6 +20,8 @@ EXECUTIONS_MAX = 1024
 LATE_CODE = -1
 TIMEOUT_MAX_MS = 24 * 3600 * 1000
 OUTPUT_MAX_BYTES = 4 << 20
+SETUP_SECONDS = 60
+"""For a further process to execute its program; a hostile file system could hold it up for ever."""
 _SIGKILL = 9
 
 
@@ -177,6 +179,8 @@ class Executions:
                 os.close(fd)
         self._by_pid[execution.pid] = execution
         self._loop.watch(execution.report.fd, lambda _: self._read_report(execution))
+        deadline = after_ms(SETUP_SECONDS * 1000)
+        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._expire(execution))
         if execution.console >= 0:
             self._loop.watch(execution.console, lambda _: self._take_terminal(execution))
 
@@ -184,6 +188,7 @@ class Executions:
         if not execution.report.read():
             return
         execution.close_report(self._loop)
+        self._loop.cancel(f"exec {execution.pid}")
         if execution.report.has_executed:
             execution.request.answer(execution.pid)
         # Else its end is near, and the reply comes with it.
@@ -232,5 +237,8 @@ class Executions:
             self._collected(execution, status)
         elif execution.report.has_executed:
             execution.request.answer(exit_code(status))
+        elif execution.is_late:
+            words = f"the process did not come to run in {SETUP_SECONDS} s"
+            execution.request.refuse(Refusal(SYSTEM, words))
         else:
             execution.request.refuse(execution.report.refusal(status))
