@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from common.errors import InvalidInputError
-from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, FileContent, FurtherProcess, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
-from worker.runtime.orders import FILES_BYTES_MAX, start_order
+from worker.runtime.orders import FILES_BYTES_MAX, spawn_order, start_order
 from worker.runtime.wire import FrameReader, encode_frame
 
 BUNDLE = Bundle(
@@ -87,3 +87,27 @@ HOSTS_OWN = {
 def test_no_sysctl_reaches_the_host(name: str, network: str) -> None:
     with pytest.raises(InvalidInputError, match="not allowed"):
         start_order(replace(BUNDLE, sysctls={name: "1"}, network_namespace=network))
+
+
+def test_a_terminal_and_input_are_said() -> None:
+    bundle = replace(BUNDLE, tty=True, console_size=(24, 80), open_stdin=True, stdin_once=True)
+    order = start_order(bundle)
+    assert (order["tty"], order["open_stdin"], order["stdin_once"]) == (True, True, True)
+    assert (order["process"]["rows"], order["process"]["columns"]) == (24, 80)
+
+
+NO_FURTHER_PROCESS = {
+    "nothing to run": ("a", FurtherProcess(argv=()), "No exec command"),
+    "a program without a name": ("a", FurtherProcess(argv=("", "x")), "No exec command"),
+    "a directory that is not absolute": ("a", FurtherProcess(argv=("ls",), cwd="x"), "absolute"),
+    "a null byte": ("a", FurtherProcess(argv=("ls", "\0")), "null byte"),
+    "a name that is no container's": ("../a", FurtherProcess(argv=("ls",)), "container's id"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "process", "message"), NO_FURTHER_PROCESS.values(), ids=NO_FURTHER_PROCESS
+)
+def test_what_no_further_process_can_be(name: str, process: FurtherProcess, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        spawn_order(name, process)
