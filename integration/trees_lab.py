@@ -119,9 +119,7 @@ async def engine_on(root: Path, parent: str) -> AsyncIterator[Lab]:
     await images.open()
     await volumes.open()
     runtime = RuntimeClient(run, parent, clock=clock)
-    machinery = Machinery(
-        runtime=runtime, images=images, networks=FakeNetworks(), volumes=volumes, further=runtime
-    )
+    machinery = Machinery(runtime=runtime, images=images, networks=FakeNetworks(), volumes=volumes)
     around = Surroundings(clock=clock, events=events, new_id=new_id)
     async with runtime, LocalEngine(str(data), str(run), machinery, around) as engine:
         yield Lab(engine, images, volumes, runtime, events, root)

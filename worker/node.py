@@ -104,7 +104,6 @@ class WorkerNode:
             str(options.exec_root),
             Machinery(
                 runtime=self._runtime,
-                further=self._runtime,
                 images=self._images,
                 networks=self._network,
                 volumes=self._volumes,

@@ -42,7 +42,6 @@ class Machine:
             images=self.images,
             networks=self.networks,
             volumes=self.volumes,
-            further=self.runtime,
             ports=self.ports,
             network_probe=self.probe,
         )

@@ -22,7 +22,7 @@ class Ending:
 
     def __init__(self, register: Register, running: Running, machinery: Machinery) -> None:
         self._register, self._running = register, running
-        self._runtime, self._further = machinery.runtime, machinery.further
+        self._runtime = machinery.runtime
         self._clock: Clock = register.clock
 
     # ------------------------------------------------------------------------------- stopping
@@ -149,11 +149,12 @@ class Ending:
             _check_pausable(live.container)
             self._register.update(live, replace(live.container, state=ContainerState.PAUSED))
             try:
-                await self._further.pause(live.container.id)
-            except SwarmdError:
-                if live.has_process:
-                    running = replace(live.container, state=ContainerState.RUNNING)
-                    self._register.update(live, running)
+                await self._runtime.pause(live.container.id)
+            except SwarmdError as error:
+                if not live.has_process or isinstance(error, NotFoundError):
+                    raise not_running(live.container) from error
+                running = replace(live.container, state=ContainerState.RUNNING)
+                self._register.update(live, running)
                 raise
             self._running.leave_health(live)
             self._register.tell(live.container, "pause")
@@ -170,7 +171,7 @@ class Ending:
             await self._resume(live)
 
     async def _resume(self, live: Live) -> None:
-        await self._further.resume(live.container.id)
+        await self._runtime.resume(live.container.id)
         if live.container.state is not ContainerState.PAUSED:  # it has ended meanwhile
             return
         self._register.update(live, replace(live.container, state=ContainerState.RUNNING))

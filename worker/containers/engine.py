@@ -70,9 +70,9 @@ class LocalEngine:
         self._creating = Creating(register, self._workshop, machinery, surroundings.new_id)
         self._removing = Removing(register, self._workshop, self._ending, self._keeper)
         self._recovering = Recovering(register, self._workshop, machinery, self._running)
-        self._updating = Updating(register, machinery.further)
-        self._attaching = Attaching(register, machinery.further)
-        self.execs = Execs(register, machinery.further, self._keeper, surroundings.new_id)
+        self._updating = Updating(register, machinery.runtime)
+        self._attaching = Attaching(register, machinery.runtime)
+        self.execs = Execs(register, machinery.runtime, self._keeper, surroundings.new_id)
         self.trees = Trees(register, self._workshop, machinery)
         self._removing.forget = self.execs.forget
         self._running.remove = self._removing.remove_after_end

@@ -11,12 +11,12 @@ from common.errors import (
     InvalidInputError,
     NotFoundError,
     SwarmdError,
-    SystemFailureError,
     UnavailableError,
 )
 from common.ids import IdSource
 from common.keeper import Keeper
 from worker.containers.ending import not_running
+from worker.containers.exit_codes import of_failed_start
 from worker.containers.ports import AttachingRuntime, Spawned, Streams
 from worker.containers.record import Container, ContainerState
 from worker.containers.register import Register
@@ -26,8 +26,8 @@ log = logging.getLogger("swarmd.containers")
 
 EXECS_MAX = 1000
 """Of one container; the oldest that have ended make room."""
-NOT_FOUND_CODE = 127
-NOT_EXECUTABLE_CODE = 126
+LOST_CODE = 255
+"""Of a process whose end nobody saw."""
 
 
 class ExecState(StrEnum):
@@ -151,7 +151,10 @@ class Execs:
         try:
             spawned = await self._runtime.spawn(entry.exec.container_id, process)
         except SwarmdError as error:
-            self._end(entry, failure_code(error))
+            self._end(entry, of_failed_start(error))
+            if isinstance(error, NotFoundError):  # it has just ended
+                live = self._register.known(entry.exec.container_id)
+                raise not_running(live.container) from error
             raise
         entry.exec = replace(entry.exec, pid=spawned.pid)
         entry.streams = spawned.streams
@@ -166,7 +169,7 @@ class Execs:
             code = await spawned.wait()
         except SwarmdError:
             log.exception("nobody knows how a further process ended", extra={"exec": entry.exec.id})
-            code = NOT_FOUND_CODE + 128
+            code = LOST_CODE
         self._end(entry, code)
 
     def _end(self, entry: _Entry, code: int) -> None:
@@ -252,13 +255,6 @@ def check_takes_exec(container: Container) -> None:
             )
         case _:
             raise not_running(container)
-
-
-def failure_code(error: SwarmdError) -> int:
-    """The exit code of a process that could not be started, as shells have it."""
-    if isinstance(error, SystemFailureError) or "permission denied" in error.message.lower():
-        return NOT_EXECUTABLE_CODE
-    return NOT_FOUND_CODE
 
 
 def _words(told: Exec) -> str:

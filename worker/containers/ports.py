@@ -202,6 +202,10 @@ class Runtime(Protocol):
         ...
 
 
+class WholeRuntime(Runtime, AttachingRuntime, Protocol):
+    """All that a runtime does."""
+
+
 class Images(Protocol):
     """The node's images (``worker.images.store`` is it)."""
 

@@ -21,7 +21,7 @@ class Recovering:
         self, register: Register, workshop: Workshop, machinery: Machinery, running: Running
     ) -> None:
         self._register, self._workshop, self._running = register, workshop, running
-        self._runtime, self._further = machinery.runtime, machinery.further
+        self._runtime = machinery.runtime
 
     async def recover(self, containers: Sequence[Container]) -> None:
         """Takes up what the records on disk say."""
@@ -59,7 +59,7 @@ class Recovering:
         """What was being frozen is so."""
         if container.state is ContainerState.PAUSED:
             try:
-                await self._further.pause(container.id)
+                await self._runtime.pause(container.id)
             except SwarmdError:  # it may just be ending
                 log.exception("a container is not frozen again", extra={"container": container.id})
 

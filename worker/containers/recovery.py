@@ -50,8 +50,20 @@ def recovery_of(
     if was_started or container.state in (ContainerState.RUNNING, ContainerState.PAUSED):
         return AskForEnd()
     if container.state is ContainerState.EXITED and starts_with_the_daemon(container):
-        return GoOn(container=replace(container, state=ContainerState.RESTARTING, restart_at=now))
+        return GoOn(container=afresh(container, now=now))
     return Leave()
+
+
+def afresh(container: Container, *, now: float) -> Container:
+    """The record of one that starts with swarmd, as if somebody had asked for it."""
+    return replace(
+        container,
+        state=ContainerState.RESTARTING,
+        restart_at=now,
+        restart_count=0,
+        restart_delay_seconds=0.0,
+        is_stopped_by_user=False,
+    )
 
 
 def after_exit(container: Container, ended: Exit) -> Container:

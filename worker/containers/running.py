@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from common.errors import ConflictError, NotFoundError, SwarmdError, SystemFailureError
 from common.keeper import Keeper
+from worker.containers.exit_codes import of_failed_start
 from worker.containers.files import ContainerFile
 from worker.containers.health_monitor import HealthMonitor, Means
 from worker.containers.record import Container, ContainerState, Health, HealthStatus
@@ -25,7 +26,6 @@ log = logging.getLogger("swarmd.containers")
 END_KNOWN_SECONDS = 5.0
 """How long the runtime may take to tell an end that it has on record."""
 WATCH_RETRY_SECONDS = 1.0
-START_FAILED_CODE = 127
 STARTS_AT_A_TIME = 16
 """Of containers that start again of themselves, as all do after a reboot."""
 
@@ -116,7 +116,7 @@ class Running:
         failed = replace(
             starting,
             started_at=0.0,
-            exit_code=START_FAILED_CODE,
+            exit_code=of_failed_start(error),
             error=error.message,
             attachment=Attachment(network=starting.config.network),
             ports=(),

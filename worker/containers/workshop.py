@@ -12,14 +12,12 @@ from worker.containers.etc_files import hosts_text, resolv_conf_text
 from worker.containers.files import ContainerFile
 from worker.containers.health_monitor import NetworkProbe
 from worker.containers.network_probe import probe_network
-from worker.containers.nothing_further import NothingFurther
 from worker.containers.ports import (
-    AttachingRuntime,
     HostPorts,
     Images,
     Networks,
-    Runtime,
     Volumes,
+    WholeRuntime,
 )
 from worker.containers.publishing import NoHostPorts, Publishing
 from worker.containers.record import Container, MountPoint
@@ -38,12 +36,10 @@ HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 class Machinery:
     """What the engine composes."""
 
-    runtime: Runtime
+    runtime: WholeRuntime
     images: Images
     networks: Networks
     volumes: Volumes
-    further: AttachingRuntime = field(default_factory=NothingFurther)
-    """The runtime once more: what it does beyond a task's life."""
     ports: HostPorts = field(default_factory=NoHostPorts)
     network_probe: NetworkProbe = probe_network
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.errors import ConflictError, InvalidInputError, SystemFailureError
+from common.errors import ConflictError, InvalidInputError, NotFoundError, SystemFailureError
 from common.model.container_spec import ContainerSpec, HealthConfig
 from tests.support.fake_clock import settle
 from tests.support.machine import Machine, plain
@@ -118,6 +118,15 @@ async def test_one_that_the_kernel_does_not_freeze_goes_on(
         await engine.pause(one)
 
     assert engine.find(one).state is RUNNING
+
+
+async def test_one_that_ends_just_then_is_not_frozen(
+    machine: Machine, engine: LocalEngine, one: str
+) -> None:
+    machine.runtime.further_refusal = NotFoundError("it does not run")
+
+    with pytest.raises(ConflictError, match=f"container {one} is not running"):
+        await engine.pause(one)
 
 
 @pytest.mark.parametrize("how", ["stop", "kill", "remove"])

@@ -145,14 +145,14 @@ async def test_a_program_that_does_not_exist_fails_the_start_and_gives_the_netwo
     machine: Machine, engine: LocalEngine
 ) -> None:
     container = await engine.create(config())
-    machine.runtime.refusal = InvalidInputError('exec: "serve": no such file')
+    machine.runtime.refusal = InvalidInputError('exec: "serve": no such file or directory')
 
-    with pytest.raises(InvalidInputError, match="no such file"):
+    with pytest.raises(InvalidInputError, match="no such file or directory"):
         await engine.start(container.id)
 
     failed = engine.find(container.id)
     assert (failed.state, failed.exit_code) == (CREATED, 127)
-    assert "no such file" in failed.error
+    assert "no such file or directory" in failed.error
     assert machine.networks.attached == set()
 
 

@@ -15,7 +15,8 @@ from common.errors import (
 from tests.support.fake_clock import settle
 from tests.support.machine import Machine, plain, restarting
 from worker.containers.engine import LocalEngine
-from worker.containers.execs import EXECS_MAX, ExecConfig, ExecState, failure_code
+from worker.containers.execs import EXECS_MAX, ExecConfig, ExecState
+from worker.containers.exit_codes import of_failed_start
 from worker.runtime.bundle import FurtherProcess
 
 
@@ -81,7 +82,7 @@ async def test_a_program_that_cannot_run_has_ended_with_the_code_of_that(
     machine: Machine, engine: LocalEngine, one: str
 ) -> None:
     made = engine.execs.create(one, shell())
-    machine.runtime.further_refusal = InvalidInputError('exec: "sh": no such file')
+    machine.runtime.further_refusal = InvalidInputError('exec: "sh": no such file or directory')
 
     with pytest.raises(InvalidInputError):
         await engine.execs.start(made.id, detach=False)
@@ -92,9 +93,13 @@ async def test_a_program_that_cannot_run_has_ended_with_the_code_of_that(
 
 
 CODES: dict[str, tuple[SwarmdError, int]] = {
-    "it does not exist": (InvalidInputError("exec: x: no such file"), 127),
-    "it may not be run": (InvalidInputError("exec: x: Permission denied"), 126),
-    "the machine refused": (SystemFailureError("no memory"), 126),
+    "it does not exist": (InvalidInputError("exec: x: no such file or directory"), 127),
+    "it may not be run": (InvalidInputError('exec: "x": permission denied'), 126),
+    "it is not in PATH": (
+        InvalidInputError('exec: "x": executable file not found in $PATH'),
+        127,
+    ),
+    "the machine refused": (SystemFailureError("no memory"), 128),
 }
 
 
@@ -102,7 +107,7 @@ CODES: dict[str, tuple[SwarmdError, int]] = {
 def test_failure_codes(name: str) -> None:
     error, expected = CODES[name]
 
-    assert failure_code(error) == expected
+    assert of_failed_start(error) == expected
 
 
 STATES = {
@@ -168,3 +173,13 @@ async def test_too_many_that_run_are_too_many(
 async def test_one_without_a_command_is_refused(engine: LocalEngine, one: str) -> None:
     with pytest.raises(InvalidInputError, match="No exec command specified"):
         engine.execs.create(one, ExecConfig(process=FurtherProcess(argv=())))
+
+
+async def test_one_that_comes_too_late_is_told_so(
+    machine: Machine, engine: LocalEngine, one: str
+) -> None:
+    made = engine.execs.create(one, shell())
+    machine.runtime.further_refusal = NotFoundError("it does not run")
+
+    with pytest.raises(ConflictError, match=f"container {one} is not running"):
+        await engine.execs.start(made.id, detach=False)

@@ -107,7 +107,7 @@ async def test_a_restart_that_cannot_start_counts_as_a_failed_run(
     machine: Machine, engine: LocalEngine
 ) -> None:
     one = await started(engine, restarting("on-failure", retries=3))
-    machine.runtime.refusal = InvalidInputError('exec: "serve": no such file')
+    machine.runtime.refusal = InvalidInputError('exec: "serve": no such file or directory')
     await end(machine, one, 1)
     await machine.clock.advance(0.1)
     waiting = engine.find(one)
@@ -116,7 +116,7 @@ async def test_a_restart_that_cannot_start_counts_as_a_failed_run(
 
     assert (waiting.state, waiting.restart_count) == (RESTARTING, 2)
     assert (over.state, over.exit_code, over.restart_count) == (EXITED, 127, 3)
-    assert "no such file" in over.error
+    assert "no such file or directory" in over.error
     assert machine.networks.attached == set()
 
 
@@ -150,14 +150,14 @@ async def test_it_is_removed_after_its_end_with_its_anonymous_volumes(
 async def test_one_that_could_not_start_is_removed_too(
     machine: Machine, engine: LocalEngine
 ) -> None:
-    machine.runtime.refusal = InvalidInputError("no such file")
+    machine.runtime.refusal = InvalidInputError("no such file or directory")
     container = await engine.create(plain(auto_remove=True))
 
     removal = engine.wait(container.id, WaitCondition.REMOVED)
     with pytest.raises(InvalidInputError):
         await engine.start(container.id)
 
-    assert await removal == Ended(exit_code=127, error="no such file")
+    assert await removal == Ended(exit_code=127, error="no such file or directory")
     assert engine.all() == []
 
 
@@ -172,6 +172,15 @@ async def test_restart_starts_anew_and_nothing_else_follows_from_that_end(
     assert (again.state, again.is_stopped_by_user) == (RUNNING, False)
     assert engine.find(one).state is RUNNING
     assert machine.told() == ["create", "start", "kill", "die", "stop", "start", "restart"]
+
+
+async def test_restart_of_a_paused_one(machine: Machine, engine: LocalEngine) -> None:
+    one = await started(engine, plain())
+    await engine.pause(one)
+
+    again = await engine.restart(one)
+
+    assert (again.state, machine.runtime.frozen) == (RUNNING, set())
 
 
 async def test_restart_starts_one_that_does_not_run(engine: LocalEngine) -> None:
@@ -248,6 +257,9 @@ async def test_after_a_reboot(machine: Machine, name: str) -> None:
     async with machine.engine() as engine:
         await machine.clock.advance(1)
         assert engine.find(one).state is expected
+        if expected is RUNNING:  # from here on as ever
+            await end(machine, one, 1)
+            assert engine.find(one).state is RESTARTING
 
 
 async def test_a_start_by_its_policy_that_was_cut_off_is_tried_again(machine: Machine) -> None:
