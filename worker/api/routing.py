@@ -5,6 +5,7 @@ from aiohttp import web
 from common.clock import Clock
 from worker.api.archive import Archive
 from worker.api.attach import Attach
+from worker.api.commit import Commits
 from worker.api.containers import Containers
 from worker.api.exec import Execs
 from worker.api.images import Images
@@ -13,6 +14,7 @@ from worker.api.machine import memory_bytes, node_of
 from worker.api.networks import Networks
 from worker.api.ports import NodeNetworks
 from worker.api.stats import Stats
+from worker.api.system_df import SystemDf
 from worker.api.volumes import Volumes
 from worker.containers.engine import LocalEngine
 from worker.images.store import ImageStore
@@ -32,7 +34,8 @@ def routes(
     lifecycle = Lifecycle(engine, images, lambda: node_of(engine, network), clock)
     attach, exec_ = Attach(engine), Execs(engine)
     stats = Stats(engine, clock, memory_bytes=memory_bytes())
-    archive = Archive(engine)
+    archive, commits = Archive(engine), Commits(engine, images)
+    system_df = SystemDf(engine, images, volumes, clock)
     return [
         web.get("/images/json", image.list, allow_head=False),
         web.post("/images/create", image.create),
@@ -72,6 +75,8 @@ def routes(
         web.put("/containers/{id}/archive", archive.put),
         web.get("/containers/{id}/changes", archive.changes, allow_head=False),
         web.get("/containers/{id}/export", archive.export, allow_head=False),
+        web.post("/commit", commits.commit),
+        web.get("/system/df", system_df.df, allow_head=False),
         # networks
         web.get("/networks", networks.list, allow_head=False),
         web.get("/networks/{id}", networks.inspect, allow_head=False),

@@ -191,6 +191,12 @@ class LocalEngine:
         """
         return await self._attaching.top(self._known(container_id), arguments)
 
+    def tell(self, container_id: str, action: str, **attributes: str) -> None:
+        """Says in the event log what others did with it; gone already is fine."""
+        live = self._register.get(container_id)
+        if live is not None:
+            self._register.tell(live.container, action, **attributes)
+
     async def size(self, container_id: str) -> int:
         """Bytes of the files that it has written beside its image.
 

@@ -33,13 +33,13 @@ _HEALTH_OPTIONS = {
 Settings = dict[str, Any]
 
 
-def settings_of(changes: Iterable[str]) -> Settings:
-    """The "config" part of an image's config after these instructions.
+def settings_of(changes: Iterable[str], given: Settings | None = None) -> Settings:
+    """The "config" part of an image's config after these instructions, which may change what is ``given``.
 
     Raises:
         InvalidInputError: an instruction that cannot stand here, or is malformed.
     """
-    settings: Settings = {}
+    settings: Settings = given if given is not None else {}
     for count, change in enumerate(changes):
         if count >= CHANGES_MAX:
             raise InvalidInputError(f"more than {CHANGES_MAX} changes")
@@ -97,7 +97,8 @@ def _pairs(instruction: str, text: str) -> list[tuple[str, str]]:
 
 
 def _env(settings: Settings, text: str) -> None:
-    env = dict(line.split("=", 1) for line in settings.get("Env", ()))
+    lines = (str(line).partition("=") for line in settings.get("Env") or ())
+    env = {key: value for key, _, value in lines}
     env.update(_pairs("ENV", text))
     settings["Env"] = [f"{key}={value}" for key, value in env.items()]
 

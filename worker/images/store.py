@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from common.clock import Clock
 from common.engine_json import rfc3339
@@ -16,6 +16,7 @@ from common.errors import ConflictError, InvalidInputError, NotFoundError
 from common.events import EventLog
 from worker.images.archive import BadArchiveError, bad_archive, is_compressed, plain
 from worker.images.changes import settings_of
+from worker.images.committed import committed_config
 from worker.images.config import ImageConfig, parse_config
 from worker.images.limits import DEFAULT_LIMITS, EXTRACT_CHUNK_BYTES, Limits
 from worker.images.manifest import ArchivedImage, architecture, read_images
@@ -52,6 +53,19 @@ class Loaded:
 
     id: str
     names: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """An image to be made of another and what a container has changed."""
+
+    parent_id: str
+    settings: dict[str, Any]
+    """The "config" part of its config."""
+    name: Reference | None = None
+    author: str = ""
+    comment: str = ""
+    created_by: str = ""
 
 
 class ImageStore:
@@ -235,6 +249,44 @@ class ImageStore:
             async with self._writing:
                 await self._publish(workspace, {image_id: (config, config_json)}, names)
         self._tell("import", image_id, name.tagged().familiar if name else image_id)
+        return image_id
+
+    async def commit(self, chunks: AsyncIterator[bytes], wanted: Commit) -> str:
+        """Makes an image out of another and one more layer, whose archive comes; gives its id.
+
+        Raises:
+            NotFoundError: the image that it stands on is not there.
+            InvalidInputError: a config, name or layer that cannot be; nothing was changed.
+            SystemFailureError: the disk said no; nothing was changed.
+        """
+        if wanted.name is not None and wanted.name.digest:
+            raise InvalidInputError("refusing to create a tag with a digest reference")
+        below = self._find(wanted.parent_id)
+        if len(below.layers) >= self._limits.layers:
+            raise InvalidInputError(f"max depth exceeded: {self._limits.layers} layers")
+        raw = self._configs[below.id].raw
+        async with (
+            self._reading,
+            self._spooled(chunks) as workspace,
+            self._arrival(frozenset(below.layers)),
+        ):
+            diff_id = await in_thread(_unpack_one, workspace)
+            config_json = committed_config(
+                raw,
+                settings=wanted.settings,
+                diff_ids=(*below.layers, diff_id),
+                author=wanted.author,
+                comment=wanted.comment,
+                created_by=wanted.created_by,
+                now=rfc3339(self._clock.now()),
+            )
+            config = parse_config(config_json, layers_max=self._limits.layers)
+            image_id = f"sha256:{hashlib.sha256(config_json).hexdigest()}"
+            names = {str(wanted.name.tagged()): image_id} if wanted.name else {}
+            async with self._writing:
+                await self._publish(workspace, {image_id: (config, config_json)}, names)
+        if wanted.name is not None:
+            self._tell("tag", image_id, wanted.name.tagged().familiar)
         return image_id
 
     @asynccontextmanager
