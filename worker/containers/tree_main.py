@@ -29,6 +29,7 @@ from worker.containers.tree_upper import write_changes, write_layer
 from worker.images.archive import Meter, bad_archive, entries, plain
 from worker.images.limits import DEFAULT_LIMITS
 from worker.kernel import syscalls
+from worker.kernel.user_namespaces import make_files_as
 from worker.runtime.refusal import Refusal
 from worker.runtime.users import resolve_user
 
@@ -109,6 +110,10 @@ class Helper:
         directory = find_directory(root, path, self._order.container)
         _check_writable(root, directory)
         ids = _ids(running)
+        if (
+            ids != Ids()
+        ):  # a layer whose owners are mapped takes no files of those it has no ids for
+            make_files_as(*host_ids(0, 0, ids.users, ids.groups))
         how = Extraction(
             is_strict=self._order.is_strict,
             owner=self._owner(root, ids),

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from worker.kernel.overlay import mount_overlay
 from worker.kernel.paths import open_in_root
 from worker.kernel.private_mounts import in_private_mounts
-from worker.kernel.syscalls import MS_RDONLY, mount
 
 COPY_SECONDS_MAX = 3600
 _FOUND = os.O_PATH | os.O_DIRECTORY
@@ -52,9 +52,7 @@ def _copy(layers: Sequence[str], path: bytes, directory: str, workspace: Path) -
     merged, empty = workspace / "merged", workspace / "empty"
     merged.mkdir()
     empty.mkdir()
-    # Without an upper directory overlayfs wants at least two lower ones.
-    lower = ":".join([*layers, str(empty)])
-    mount("overlay", str(merged), "overlay", MS_RDONLY, f"lowerdir={lower}")
+    mount_overlay([*layers, str(empty)], str(merged))
     root = os.open(merged, _FOUND)
     try:
         source = open_in_root(root, path, os.O_RDONLY | os.O_DIRECTORY)
