@@ -91,6 +91,10 @@ class FakeRuntime:
     """Of what a runtime does beyond a task's life."""
     _ended: asyncio.Condition = field(default_factory=asyncio.Condition)
 
+    def meet_again(self) -> None:
+        """It goes on in another event loop."""
+        self._ended = asyncio.Condition()
+
     async def start(self, bundle: Bundle) -> int:
         if self.refusal is not None:
             raise self.refusal

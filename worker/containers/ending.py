@@ -59,10 +59,10 @@ class Ending:
             self._register.update(live, replace(container, is_stopped_by_user=True))
 
     def _leave_ended(self, live: Live) -> None:
-        """Starts it no more; the lock is held, so that its next start has not begun."""
-        if live.restart is not None:
-            live.restart.cancel()
-            live.restart = None
+        """Starts it no more, unless somebody does so by hand."""
+        live.forget_restart()
+        if live.restarts_by_hand:
+            return
         ended = replace(live.container, state=ContainerState.EXITED, restart_at=0.0)
         self._register.update(live, ended)
         self._register.tell(ended, "stop")

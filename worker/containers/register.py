@@ -33,7 +33,15 @@ class Live:
     """Waits for the moment of the next start, while it is RESTARTING."""
     ends_by_hand: int = 0
     """How many are ending it for something that they do next: nothing else follows from that end."""
+    restarts_by_hand: int = 0
+    """How many of these start it again then, and have its record say so."""
     waits: Waits = field(default_factory=Waits)
+
+    def forget_restart(self) -> None:
+        """Waits for its next start no more; its lock is held, so that this has not begun."""
+        if self.restart is not None:
+            self.restart.cancel()
+            self.restart = None
 
     @property
     def has_process(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from common.errors import ConflictError, SwarmdError
@@ -58,8 +59,7 @@ class Removing:
     async def _end(self, live: Live) -> None:
         """Ends it for good, also should this process end before it is removed."""
         self._ending.remember_wish(live)
-        if live.restart is not None:
-            live.restart.cancel()
+        live.forget_restart()
         live.ends_by_hand += 1
         try:
             if live.has_process:
@@ -75,7 +75,7 @@ class Removing:
         Raises:
             SystemFailureError: the machine refused; it is ``dead`` now.
         """
-        if not live.is_active:
+        with suppress(ConflictError):  # somebody has started it just now
             await self.remove(live, force=False, volumes=True)
 
     async def prune(self, wanted: Callable[[Container], bool]) -> Pruned:

@@ -46,8 +46,12 @@ class Running:
 
     # ------------------------------------------------------------------------------- starting
 
-    async def start(self, live: Live, files: Sequence[ContainerFile]) -> Container:
-        """Runs it because somebody asked for it; one that runs, or will of itself, stays as it is.
+    async def start(
+        self, live: Live, files: Sequence[ContainerFile], *, at_once: bool = False
+    ) -> Container:
+        """Runs it because somebody asked for it; one that runs stays as it is.
+
+        One that waits for its next start goes on waiting, unless it is to start ``at_once``.
 
         Raises:
             NotFoundError: it was removed meanwhile.
@@ -59,8 +63,9 @@ class Running:
             if not self._register.is_here(live):
                 raise NotFoundError(f"No such container: {live.container.id}")
             _check_startable(live.container)
-            if live.is_active:
+            if live.has_process or (live.is_active and not at_once):
                 return live.container
+            live.forget_restart()
             afresh = replace(
                 live.container, restart_count=0, restart_delay_seconds=0.0, is_stopped_by_user=False
             )
@@ -78,12 +83,14 @@ class Running:
             SwarmdError: as of ``stop`` and ``start``.
         """
         live.ends_by_hand += 1
+        live.restarts_by_hand += 1
         try:
             await stop()
             await _done(live.watcher)
         finally:
             live.ends_by_hand -= 1
-        container = await self.start(live, ())
+            live.restarts_by_hand -= 1
+        container = await self.start(live, (), at_once=True)
         self._register.tell(container, "restart")
         return container
 
@@ -192,7 +199,13 @@ class Running:
         Raises:
             SystemFailureError: the disk said no; nothing is decided.
         """
-        after = ended if live.ends_by_hand else with_restart(ended, now=self._clock.now())
+        now = self._clock.now()
+        if live.restarts_by_hand and not ended.config.task_id:  # also should this process end first
+            after = replace(ended, state=ContainerState.RESTARTING, restart_at=now)
+        elif live.ends_by_hand:
+            after = ended
+        else:
+            after = with_restart(ended, now=now)
         self._register.update(live, after)
         if ended.oom_killed:
             self._register.tell(ended, "oom")
@@ -202,6 +215,8 @@ class Running:
 
     def follow_up(self, live: Live) -> None:
         """Starts it again in due time, or takes it away, as its record says."""
+        if live.ends_by_hand:
+            return
         if live.container.state is ContainerState.RESTARTING:
             live.restart = self._keeper.spawn(self._start_again(live))
         else:
@@ -209,8 +224,6 @@ class Running:
 
     def _remove_after_end(self, live: Live) -> None:
         config = live.container.config
-        if live.ends_by_hand:
-            return
         if config.host.auto_remove and not config.task_id and self.remove is not None:
             self._keeper.spawn(self._remove_or_log(live, self.remove))
 
