@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 _VERSION_WITHOUT_INPUT = 1
 """Of 0.1.0: containers had neither input nor terminal."""
 _MARSHAL_VERSION = 2
-_FORMERLY_UNSAID: "dict[str, Any]" = {"rows": 0, "columns": 0, "seccomp": b""}
+FORMERLY_UNSAID: "dict[str, Any]" = {
+    "seccomp": b"",
+    "rows": 0,
+    "columns": 0,
+    "shares_processes": False,
+    "root_uid": 0,
+    "root_gid": 0,
+}
 """Fields of a process order that an older supervisor did not hand over, as it would have had them."""
 _READ_BYTES = 1 << 20
 _NO_LOG = ("", 0, 0)
@@ -122,7 +129,7 @@ def _container_words(one: Held) -> "tuple[Any, ...]":
 
 def _read_container(item: "Any") -> Held:  # noqa: ANN401 - from marshal
     container_id, pid, process, streams, rule, words = item
-    for name, value in _FORMERLY_UNSAID.items():
+    for name, value in FORMERLY_UNSAID.items():
         process.setdefault(name, value)
     held = Held(container_id, process)
     held.pid = pid

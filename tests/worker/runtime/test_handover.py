@@ -9,7 +9,13 @@ import pytest
 
 from worker.runtime.audience import Attached, Audience
 from worker.runtime.eventloop import EventLoop
-from worker.runtime.handover import Kept, read_handover, set_living_over_exec, write_handover
+from worker.runtime.handover import (
+    FORMERLY_UNSAID,
+    Kept,
+    read_handover,
+    set_living_over_exec,
+    write_handover,
+)
 from worker.runtime.held import Held, Stream
 from worker.runtime.orders import ProcessOrder
 from worker.runtime.standard_input import Input
@@ -77,7 +83,7 @@ def test_containers_clients_and_further_processes() -> None:
 
 def assert_same(one: Held, former: Held) -> None:
     assert (one.id, one.pid) == (former.id, former.pid)
-    assert one.process == {**former.process, "columns": 0}
+    assert one.process == {**FORMERLY_UNSAID, **former.process}
     assert [(stream.name, stream.fd, stream.pending) for stream in one.streams] == [
         (stream.name, stream.fd, stream.pending) for stream in former.streams
     ]
@@ -93,10 +99,27 @@ def test_that_of_a_supervisor_without_input_is_understood() -> None:
     taken = read_handover(in_memory(content))
     (one,) = taken.containers
     assert (one.id, one.pid, one.input, one.log) == ("a", 42, None, None)
-    assert one.process == {**process, "rows": 0, "columns": 0, "seccomp": b""}
+    assert one.process == {**process, **FORMERLY_UNSAID}
     assert (taken.attached, taken.spawned) == ([], [])
     os.close(reading)
     os.close(writing)
+
+
+OF_0_1_0 = {
+    "argv",
+    "env",
+    "cwd",
+    "user",
+    "groups",
+    "capabilities",
+    "no_new_privileges",
+    "ulimits",
+    "oom_score_adj",
+}
+
+
+def test_whatever_a_process_order_has_gained_since_has_a_meaning_when_it_is_not_said() -> None:
+    assert set(ProcessOrder.__annotations__) == OF_0_1_0 | set(FORMERLY_UNSAID)
 
 
 def test_that_of_a_later_one_is_not() -> None:
