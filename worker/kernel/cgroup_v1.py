@@ -236,6 +236,7 @@ class CgroupsV1:
             fds += (
                 os.open(f"{parent}/{name}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
                 for parent in dict.fromkeys(self._places.values())
+                if self._has_group(parent, name)
             )
             shown = self.shown
             if self._has_cpuset(name):
@@ -248,6 +249,10 @@ class CgroupsV1:
             Entrance(fds, born_in, ()).close()
             raise
         return Entrance(fds, born_in, shown)
+
+    def _has_group(self, parent: str, name: str) -> bool:
+        """Whether its group is there; a container that 0.1.0 has started has none for block devices."""
+        return parent != self._places.get("blkio") or os.path.isdir(f"{parent}/{name}")
 
     def processes(self, name: str) -> list[int]:
         """Pids by the one hierarchy that every process of the group is in."""

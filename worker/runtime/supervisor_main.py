@@ -64,7 +64,7 @@ def main() -> None:
     for number in IGNORED_BY_SUPERVISOR:
         syscalls.ignore_signal(number)
     syscalls.block_signals((SIGCHLD, SIGTERM))
-    if len(sys.argv) > _RESUME_PLACE and sys.argv[_RESUME_PLACE] == wire.RESUME:
+    if len(sys.argv) > _RESUME_PLACE and sys.argv[_RESUME_PLACE] == wire.TAKE_OVER:
         _serve(settings, memory=int(sys.argv[_RESUME_PLACE + 1]))
     if os.fork():
         os._exit(0)
@@ -164,7 +164,7 @@ class _Program:
         kept = Kept(self._lock, self._listener.fd, self._nofile)
         memory, inherited = write_handover(self._supervisor, kept)
         try:
-            os.execv(successor[0], [*successor, wire.RESUME, str(memory)])  # noqa: S606 - our own successor
+            os.execv(successor[0], [*successor, wire.TAKE_OVER, str(memory)])  # noqa: S606 - our own successor
         except OSError:
             set_living_over_exec(inherited, lives=False)
             os.close(memory)

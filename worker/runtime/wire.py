@@ -30,7 +30,8 @@ READY = b"ready\n"
 """What the supervisor's program says on its standard output once clients can connect; else it says why not."""
 CHECK = "--check"
 """Has the program say that it is ready, and end: asked of a successor before it takes over."""
-RESUME = "--resume"
+TAKE_OVER = "--resume"
+"""Has the program go on where the one was that executed it; so said 0.1.0, which is still running somewhere."""
 FLAGS = ("-S", "-E", "-P", "-X", "utf8")
 """The interpreter's: no installed packages, nothing from the environment, names of files in UTF-8."""
 

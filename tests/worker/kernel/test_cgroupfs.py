@@ -333,6 +333,23 @@ def test_v1_shows_controllers_that_are_mounted_together_as_one(tmp_path: Path) -
     entrance.close()
 
 
+def test_v1_a_container_of_0_1_0_has_no_group_for_block_devices_and_is_entered_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """But without any other of its groups it would be entered unconfined: that is refused."""
+    for name in ("pids", "blkio"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pids/p/c").mkdir(parents=True)
+    (tmp_path / "pids/p/c/cgroup.procs").touch()
+    places = {name: str(tmp_path / name) for name in ("pids", "blkio")}
+    entrance = CgroupsV1(Hierarchies(places, ""), "p").entrance("c")
+    assert len(entrance.to_join) == 1
+    entrance.close()
+    (tmp_path / "pids/p/c/cgroup.procs").unlink()
+    with pytest.raises(FileNotFoundError):
+        CgroupsV1(Hierarchies(places, ""), "p").entrance("c")
+
+
 def test_v1_a_limit_without_its_controller_is_refused(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     groups = CgroupsV1(Hierarchies({"memory": str(tmp_path / "memory")}, ""), "swarmd")

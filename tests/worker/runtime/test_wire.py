@@ -1,7 +1,11 @@
+import ast
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.runtime import wire
 from worker.runtime.wire import FRAME_MAX, FrameError, FrameReader, encode_frame
 
 plain = st.recursive(
@@ -47,3 +51,32 @@ def test_nonsense_is_refused() -> None:
         FrameReader().feed(b"\0\0\0\x02??")
     with pytest.raises(FrameError):
         encode_frame(object())
+
+
+SAID_BY_0_1_0 = {
+    "SOCKET": "supervisor.sock",
+    "READY": b"ready\n",
+    "CHECK": "--check",
+    "TAKE_OVER": "--resume",
+    "HELLO": "hello",
+    "REEXEC": "reexec",
+    "SHUTDOWN": "shutdown",
+}
+"""By a supervisor that an upgrade finds: with another word here, all its containers would end."""
+
+
+def test_an_older_supervisor_is_still_spoken_to() -> None:
+    assert {name: getattr(wire, name) for name in SAID_BY_0_1_0} == SAID_BY_0_1_0
+
+
+def test_no_name_has_two_meanings() -> None:
+    """A constant that were defined again further down would change what was said before."""
+    tree = ast.parse(Path(wire.__file__).read_text())
+    names = [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert len(names) == len(set(names))
