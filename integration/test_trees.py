@@ -5,15 +5,22 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from common.errors import ForbiddenError, InvalidInputError, NotFoundError, SwarmdError
-from common.model.container_spec import Mount, MountType
-from integration.trees_lab import BUSYBOX, Lab, lab, unpacked
+from common.model.container_spec import Mount, MountType, VolumeOptions
+from integration.trees_lab import BUSYBOX, Lab, chunks, lab, unpacked
 from tests.support.archives import directory, entry, file, hardlink, symlink, tar
+from worker.containers.bundle_of import bundle_of
+from worker.containers.tree_order import TreeOrder, Work
+from worker.containers.trees import a_helper
+from worker.images.reference import parse_reference
+from worker.images.store import Commit
+from worker.runtime.bundle import IdMapping, Namespaces
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -30,6 +37,10 @@ async def world() -> AsyncIterator[Lab]:
 
 def volume(name: str, target: str, *, read_only: bool = False) -> Mount:
     return Mount(type=MountType.VOLUME, source=name, target=target, read_only=read_only)
+
+
+def part(name: str, target: str, subpath: str) -> Mount:
+    return replace(volume(name, target), volume_options=VolumeOptions(subpath=subpath))
 
 
 async def test_a_directory_comes_with_all_that_is_in_it(world: Lab) -> None:
@@ -164,6 +175,104 @@ async def test_changes_and_export(world: Lab) -> None:
     assert not [name for name in exported if name.startswith(("proc/", "sys/"))]
 
 
+async def test_owners_are_the_containers_own(world: Lab) -> None:
+    """In a user namespace of its own, what is copied in and out has the ids that the container sees."""
+    container = world.engine.find(await world.create("mapped", "sh", "-c", "exec sleep 600"))
+    places, mapped = (
+        world.places(container.id),
+        (IdMapping(container_id=0, host_id=300_000, size=65_536),),
+    )
+    image = world.images.resolve(container.image_id)
+    bundle = replace(
+        bundle_of(container, image, None, places),
+        mounts=(),
+        namespaces=Namespaces(uid_mappings=mapped, gid_mappings=mapped),
+    )
+    Path(places.merged).mkdir(exist_ok=True)
+    pid = await world.runtime.start(bundle)
+    order = TreeOrder(
+        work=Work.PUT, container="mapped", pid=pid, lower=image.layers, upper=places.file("upper"),
+        place=places.merged, path="/data",
+    )  # fmt: skip
+    archive = tar(
+        entry("mine", data=b"x", uid=1000, gid=1001), entry("new/roots", data=b"x", uid=0, gid=0)
+    )
+    try:
+        async with a_helper(order) as helper:
+            await helper.line()
+            await helper.feed(chunks(archive))
+            await helper.line()
+        async with a_helper(replace(order, work=Work.GET)) as helper:
+            await helper.line()
+            found = unpacked(b"".join([piece async for piece in helper.pieces()]))
+        said = await world.say(container.id, "stat -c '%u %g' /data/mine /data/new /data/new/roots")
+    finally:
+        await world.runtime.kill(container.id)
+        await world.runtime.wait(container.id)
+        await world.runtime.cleanup(container.id)
+
+    assert said == ["1000 1001", "0 0", "0 0"]
+    assert (found["data/mine"][0].uid, found["data/mine"][0].gid) == (1000, 1001)
+    assert found["data/of-the-image"][0].uid == 0
+    assert (Path(places.file("upper")) / "data/mine").stat().st_uid == 1000
+
+
+async def test_an_image_is_made_of_what_changed(world: Lab) -> None:
+    script = """
+        rm -r /data; mkdir /data; echo new > /data/new; rm /etc/group; mkdir -p /a/b; echo x > /a/b/s
+        chmod 4750 /a/b/s; ln -s s /a/b/l; touch /ready; exec sleep 600"""
+    ran = await world.run("commits", script, env=("A=1",))
+    await world.until(ran, "/ready")
+    async with world.engine.trees.layer(ran) as reading:
+        layer = unpacked(b"".join([piece async for piece in reading.pieces]))
+        whiteouts = {name for name in layer if "/.wh." in name}
+    async with world.engine.trees.layer(ran) as reading:
+        wanted = Commit(
+            parent_id=world.engine.find(ran).image_id,
+            settings={"Env": ["A=1"]},
+            name=parse_reference("made:2"),
+        )
+        image_id = await world.images.commit(reading.pieces, wanted)
+
+    assert whiteouts == {"data/.wh..wh..opq", "etc/.wh.group"}
+    assert world.images.inspect("made:2").id == image_id
+    again = await world.run("again", image="made:2")
+    said = await world.say(
+        again, "ls /data; stat -c '%a %u' /a/b/s; readlink /a/b/l; test -e /etc/group || echo gone"
+    )
+    assert said == ["new", "4750 0", "s", "gone"]
+
+
+async def test_a_directory_of_a_volume_is_nowhere_else(world: Lab) -> None:
+    """Whoever may write to a volume cannot choose what another one gets of it."""
+    await world.engine.start(
+        await world.create(
+            "evil",
+            "sh",
+            "-c",
+            "mkdir /v/in; ln -s / /v/out; ln -s in /v/good",
+            mounts=(volume("sub", "/v"),),
+        )
+    )
+    await world.ended(world.engine.find("evil").id)
+
+    for subpath, reason in (
+        ("out", "leads out of the volume"),
+        ("out/etc", "leads out"),
+        ("none", "No such file"),
+    ):
+        made = await world.create(
+            f"sub-{subpath[-3:]}", "true", mounts=(part("sub", "/v", subpath),)
+        )
+        with pytest.raises(InvalidInputError, match=reason):
+            await world.engine.start(made)
+        with pytest.raises(InvalidInputError, match="cannot mount on /v"):
+            await world.get(made, "/v")
+    ran = await world.run("good", mounts=(part("sub", "/v", "good"),))
+    await world.put(ran, "/v", tar(file("f")))
+    assert Path(world.volumes.path("sub"), "in/f").exists()
+
+
 # ------------------------------------------------------------------------- one that leads us astray
 
 TRIES = 5
@@ -190,8 +299,7 @@ async def test_links_that_are_swapped_meanwhile_lead_nowhere(world: Lab, outside
     """A container swaps directories for links that lead to the host's, from its tree, while we read and write there."""
     script = SWAP.format(outside=outside, up="/../../../../..")
     ran = await world.run("swaps", script)
-    while not await world.say(ran, "cat /ready 2>/dev/null"):
-        pass
+    await world.until(ran, "/ready")
     read, linked, written = [], 0, 0
 
     for _ in range(TRIES):

@@ -19,15 +19,31 @@ from common.ids import container_id_source, system_chance
 from common.model.container_spec import ContainerSpec, Mount
 from tests.support.archives import directory, docker_archive, entry, file, symlink, tar
 from tests.support.fake_machinery import FakeNetworks
+from worker.containers.bundle_of import Places
 from worker.containers.engine import LocalEngine, Surroundings
 from worker.containers.record import Container, ContainerConfig
-from worker.containers.workshop import Machinery
+from worker.containers.workshop import Machinery, Workshop
 from worker.images.store import ImageStore
 from worker.runtime.client import RuntimeClient
 from worker.volumes.local import LocalVolumes
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "ls", "cat", "sleep", "mount", "ln", "mv", "mkdir", "rm", "echo", "touch", "stat")
+APPLETS = (
+    "sh",
+    "ls",
+    "cat",
+    "sleep",
+    "mount",
+    "ln",
+    "mv",
+    "mkdir",
+    "rm",
+    "echo",
+    "touch",
+    "stat",
+    "readlink",
+    "test",
+)
 
 
 def busybox_layer(*more: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -56,6 +72,7 @@ class Lab:
     volumes: LocalVolumes
     runtime: RuntimeClient
     events: EventLog
+    machinery: Machinery
     root: Path
 
     async def load(self, layer: bytes, tag: str = "lab:1") -> None:
@@ -64,7 +81,8 @@ class Lab:
     async def create(
         self, name: str, *argv: str, mounts: tuple[Mount, ...] = (), **spec: Any
     ) -> str:
-        wanted = ContainerSpec(image="lab:1", command=argv, mounts=mounts, **spec)
+        image = spec.pop("image", "lab:1")
+        wanted = ContainerSpec(image=image, command=argv, mounts=mounts, **spec)
         config = ContainerConfig(name=name, spec=wanted, network="none")
         return (await self.engine.create(config)).id
 
@@ -72,6 +90,17 @@ class Lab:
         container_id = await self.create(name, "sh", "-c", script, **more)
         await self.engine.start(container_id)
         return container_id
+
+    def places(self, container_id: str) -> Places:
+        return Workshop(f"{self.root}/data", f"{self.root}/run", self.machinery).places(
+            container_id
+        )
+
+    async def until(self, container_id: str, path: str) -> None:
+        """Until a file is there."""
+        async with asyncio.timeout(30):
+            while not await self.say(container_id, f"ls {path} 2>/dev/null"):
+                await asyncio.sleep(0.02)
 
     async def ended(self, container_id: str) -> Container:
         async with asyncio.timeout(30):
@@ -122,7 +151,7 @@ async def engine_on(root: Path, parent: str) -> AsyncIterator[Lab]:
     machinery = Machinery(runtime=runtime, images=images, networks=FakeNetworks(), volumes=volumes)
     around = Surroundings(clock=clock, events=events, new_id=new_id)
     async with runtime, LocalEngine(str(data), str(run), machinery, around) as engine:
-        yield Lab(engine, images, volumes, runtime, events, root)
+        yield Lab(engine, images, volumes, runtime, events, machinery, root)
 
 
 def _take_away(root: Path) -> None:

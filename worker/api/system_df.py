@@ -11,6 +11,7 @@ from common.engine_api.http import json_response
 from common.errors import InvalidInputError, NotFoundError
 from worker.api.render.container import render_container_summary
 from worker.api.render.image import render_image_summary
+from worker.api.sizes import container_sizes
 from worker.api.volumes import render_volume
 from worker.containers.engine import LocalEngine
 from worker.images.store import ImageStore
@@ -82,21 +83,6 @@ class SystemDf:
             one = render_volume(volume, self._volumes.path(volume.name))
             shown.append({**one, "UsageData": usage})
         return shown
-
-
-async def container_sizes(
-    engine: LocalEngine, images: ImageStore, container_id: str
-) -> Mapping[str, int]:
-    """How much a container has written, and how much it has with its image.
-
-    Raises:
-        NotFoundError: it is gone.
-        SystemFailureError: the disk said no.
-    """
-    container = engine.find(container_id)
-    written = await engine.size(container.id)
-    image = images.inspect(container.image_id)
-    return {"SizeRw": written, "SizeRootFs": written + image.stored.size_bytes}
 
 
 def _shared(layers: tuple[str, ...], sizes: Mapping[str, int], users: Mapping[str, int]) -> int:

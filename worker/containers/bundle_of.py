@@ -130,4 +130,5 @@ def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
         propagation=(bind.propagation if bind else "") or "rprivate",
         recursive=not (bind and bind.non_recursive),
         subpath=volume.subpath if volume else "",
+        read_only_below=not (bind and bind.read_only_non_recursive),
     )

@@ -89,6 +89,10 @@ class Helper:
     def _at_path(self, path: TreePath) -> None:
         running = Running(self._order.pid) if self._order.pid else None
         root = running.root if running else mounted(self._order)
+        ids = _ids(running)
+        if self._order.work is Work.PUT and ids != Ids():
+            # A layer whose owners are mapped takes no files of those that it has no ids for.
+            make_files_as(*host_ids(0, 0, ids.users, ids.groups))
         _give_up_rights()
         if self._order.work is Work.PUT:
             self._put(root, path, running)
@@ -110,10 +114,6 @@ class Helper:
         directory = find_directory(root, path, self._order.container)
         _check_writable(root, directory)
         ids = _ids(running)
-        if (
-            ids != Ids()
-        ):  # a layer whose owners are mapped takes no files of those it has no ids for
-            make_files_as(*host_ids(0, 0, ids.users, ids.groups))
         how = Extraction(
             is_strict=self._order.is_strict,
             owner=self._owner(root, ids),

@@ -42,6 +42,8 @@ class Change:
     """Below the root."""
     hides_below: bool = False
     """A directory that hides what the layers below have in it."""
+    is_hidden: bool = False
+    """It is deleted by that: its directory says so already."""
 
 
 def changes(upper: int, lower: int) -> Iterator[tuple[Change, int, bytes]]:
@@ -100,7 +102,7 @@ def _hidden(directory: int, below: int, path: bytes) -> Iterator[tuple[Change, i
     with os.scandir(directory) as there, os.scandir(below) as before:
         gone = {os.fsencode(one.name) for one in before} - {os.fsencode(one.name) for one in there}
     for name in sorted(gone):
-        yield Change(kind=Kind.DELETED, path=path + b"/" + name), directory, name
+        yield Change(kind=Kind.DELETED, path=path + b"/" + name, is_hidden=True), directory, name
 
 
 def _is_ours(directory: int, name: bytes, path: bytes, found: os.stat_result) -> bool:
@@ -163,7 +165,8 @@ def write_layer(upper: int, lower: int, write: Write) -> None:
     for change, directory, name in changes(upper, lower):
         above, _, last = change.path.rpartition(b"/")
         if change.kind is Kind.DELETED:
-            _mark(packer, above, b".wh." + last)
+            if not change.is_hidden:
+                _mark(packer, above, b".wh." + last)
             continue
         found = _stat(directory, name)
         if found is None:

@@ -140,7 +140,7 @@ class Trees:
                 stack.callback(live.lock.release)
             order = self._order(live, Work.PUT, path)
             order = _with_manner(order, live.container, is_strict=is_strict, as_user=as_user)
-            helper = await stack.enter_async_context(_helper(order))
+            helper = await stack.enter_async_context(a_helper(order))
             await helper.line()
             self._check_still(live, order)
             await helper.feed(chunks)
@@ -157,7 +157,7 @@ class Trees:
         live = self._register.known(container_id)
         async with self._places:
             order = self._order(live, work, path)
-            async with _helper(order) as helper:
+            async with a_helper(order) as helper:
                 head = await helper.line()
                 self._check_still(live, order)
                 yield Reading(head=head, pieces=helper.pieces())
@@ -223,7 +223,7 @@ def _with_manner(
 # ------------------------------------------------------------------------------ one helper process
 
 
-class _Helper:
+class Helper:
     """A helper that has its order."""
 
     def __init__(self, process: Process) -> None:
@@ -310,7 +310,8 @@ class _Helper:
 
 
 @asynccontextmanager
-async def _helper(order: TreeOrder) -> AsyncIterator[_Helper]:
+async def a_helper(order: TreeOrder) -> AsyncIterator[Helper]:
+    """A new helper with its order; in the end it is no more."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *_FLAGS,
@@ -322,7 +323,7 @@ async def _helper(order: TreeOrder) -> AsyncIterator[_Helper]:
         env={},
         start_new_session=True,
     )
-    helper = _Helper(process)
+    helper = Helper(process)
     try:
         await helper.order(order)
         yield helper

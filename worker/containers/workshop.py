@@ -96,6 +96,8 @@ class Workshop:
             source=source,
             destination=mount.target,
             read_only=mount.read_only,
+            driver="local" if name else "",
+            propagation=_propagation(mount),
         )
 
     async def attach(self, container: Container) -> Sandbox | None:
@@ -172,6 +174,12 @@ class Workshop:
 def _remove_run_files(places: Places) -> None:
     with disk_errors():
         remove_tree(places.etc)
+
+
+def _propagation(mount: Mount) -> str:
+    if mount.type is not MountType.BIND:
+        return ""
+    return (mount.bind_options.propagation if mount.bind_options else "") or "rprivate"
 
 
 def _check_bind_source(mount: Mount) -> None:

@@ -48,6 +48,8 @@ class BundleMount:
     recursive: bool = True
     content: FileContent | None = None
     """A file of a tmpfs of the container's own, instead of a source."""
+    read_only_below: bool = True
+    """A read-only one is so with all that is mounted below its source, too."""
     maps_owners: bool = False
     """In a container with a user namespace of its own, owners of the source's files are its ids: the source is ours."""
     subpath: str = ""

@@ -111,6 +111,7 @@ class MountOrder(TypedDict):
     recursive: bool
     file: FileOrder | None
     subpath: str
+    read_only_below: bool
     maps_owners: bool
 
 
@@ -367,6 +368,7 @@ def _mount_order(mount: BundleMount, namespaces: Namespaces) -> MountOrder:
         recursive=mount.recursive,
         file=_file_order(mount.content, namespaces),
         subpath=mount.subpath,
+        read_only_below=mount.read_only_below,
         maps_owners=mount.maps_owners,
     )
 

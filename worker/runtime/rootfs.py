@@ -254,7 +254,8 @@ def detached(mount: "MountOrder", owners_fd: int = -1) -> int:
         tree, propagation=propagation, recursive=recursive and wanted.startswith("r")
     )
     if mount["read_only"]:
-        syscalls.set_mount(tree, attributes=MOUNT_ATTR_RDONLY, recursive=recursive)
+        below = recursive and mount["read_only_below"]
+        syscalls.set_mount(tree, attributes=MOUNT_ATTR_RDONLY, recursive=below)
     return tree
 
 

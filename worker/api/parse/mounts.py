@@ -212,10 +212,18 @@ def _check_options(wire: WireMount, kind: MountType) -> None:
         raise InvalidInputError(
             f'invalid mount config for type "bind": invalid propagation mode: {bind.propagation}'
         )
-    if bind.read_only_non_recursive:
-        raise NotImplementedHereError(
-            "BindOptions.ReadOnlyNonRecursive is not available",
-            hint="a read-only mount is read-only all the way down",
+    if bind.read_only_force_recursive and bind.propagation not in ("", "rprivate"):
+        raise InvalidInputError(
+            'invalid mount config for type "bind": BindOptions.ReadOnlyForceRecursive needs "rprivate"'
+        )
+    if bind.read_only_force_recursive and bind.read_only_non_recursive:
+        raise InvalidInputError(
+            'invalid mount config for type "bind": BindOptions.ReadOnlyForceRecursive and '
+            "BindOptions.ReadOnlyNonRecursive exclude each other"
+        )
+    if (bind.read_only_force_recursive or bind.read_only_non_recursive) and not wire.read_only:
+        raise InvalidInputError(
+            'invalid mount config for type "bind": mount must be read-only for its recursion to be chosen'
         )
 
 

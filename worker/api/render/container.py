@@ -203,7 +203,7 @@ def _mount(point: MountPoint) -> dict[str, Any]:
         "Destination": point.destination,
         "Mode": "",
         "RW": not point.read_only,
-        "Propagation": "rprivate" if point.type == "bind" else "",
+        "Propagation": point.propagation or ("rprivate" if point.type == "bind" else ""),
     }
     if point.type == "volume":
         shown |= {"Name": point.name, "Driver": "local"}
