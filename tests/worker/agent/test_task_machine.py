@@ -77,6 +77,7 @@ CUT_OFF_CASES: dict[str, tuple[TaskState, ContainerState | None, Decision | Task
     "one that starts is failing": (TaskState.STARTING, ContainerState.CREATED, TaskState.STARTING),
     "one that runs is failing": (TaskState.RUNNING, ContainerState.RUNNING, TaskState.RUNNING),
     "one whose agent died early is stopped": (TaskState.READY, ContainerState.RUNNING, STOP),
+    "one that is frozen is stopped too": (TaskState.READY, ContainerState.PAUSED, STOP),
     "one that has ended stays so": (TaskState.COMPLETE, ContainerState.EXITED, Wait()),
 }
 
