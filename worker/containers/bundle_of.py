@@ -60,6 +60,7 @@ def bundle_of(
         user=container.user,
         groups=(*spec.groups, *confinement.more.groups),
         hostname=hostname_of(spec, container.id),
+        domainname=host.domainname,
         mounts=(*confinement.more.mounts, *_mounts(container, places, files)),
         network_namespace=network_of(container.config, sandbox),
         namespaces=namespaces_of(container.config),

@@ -202,9 +202,11 @@ def _etc_texts(container: Container, sandbox: Sandbox | None) -> dict[str, str]:
         host_text = HOST_RESOLV_CONF.read_text()
     except FileNotFoundError:
         host_text = ""
+    domain = container.config.host.domainname
+    name = f"{hostname}.{domain}" if domain and "." not in hostname else hostname
     address = sandbox.attachment.address if sandbox else ""
     return {
-        "hosts": hosts_text(spec, hostname=hostname, address=address),
+        "hosts": hosts_text(spec, hostname=name, address=address),
         "hostname": f"{hostname}\n",
         "resolv.conf": resolv_conf_text(spec.dns_config, sandbox, host_text),
     }

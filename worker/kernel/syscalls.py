@@ -150,6 +150,11 @@ def sethostname(name: bytes) -> None:
     _check(_LIBC.sethostname(name, ctypes.c_size_t(len(name))), "sethostname")
 
 
+def setdomainname(name: bytes) -> None:
+    """Says to which domain (of NIS) this uts namespace belongs."""
+    _check(_LIBC.setdomainname(name, ctypes.c_size_t(len(name))), "setdomainname")
+
+
 def _prctl(what: str, option: int, argument: int) -> int:
     return _check(_LIBC.prctl(option, argument, 0, 0, 0), what)
 

@@ -152,6 +152,7 @@ class Bundle:
     """"", "uid", "name", "uid:gid", "name:group": looked up in the container's own /etc/passwd and /etc/group."""
     groups: tuple[str, ...] = ()
     hostname: str = ""
+    domainname: str = ""
     mounts: tuple[BundleMount, ...] = ()
     """In order; /etc/hosts, /etc/hostname and /etc/resolv.conf are among them."""
     network_namespace: str = ""

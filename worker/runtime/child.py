@@ -115,6 +115,8 @@ def _enter_namespaces(order: "StartOrder", around: Surroundings) -> int:
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
     if order["hostname"] and not order["namespaces"]["uts"]:
         syscalls.sethostname(order["hostname"].encode())
+    if order["domainname"] and not order["namespaces"]["uts"]:
+        syscalls.setdomainname(order["domainname"].encode())
     return memory_fd
 
 

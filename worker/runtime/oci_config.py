@@ -98,6 +98,8 @@ def oci_config(order: "StartOrder", around: Surroundings) -> "dict[str, Value]":
     }
     if order["hostname"]:
         config["hostname"] = order["hostname"]
+    if order["domainname"]:
+        config["domainname"] = order["domainname"]
     return config
 
 

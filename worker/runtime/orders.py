@@ -147,6 +147,7 @@ class StartOrder(TypedDict):
     merged: str
     root_read_only: bool
     hostname: str
+    domainname: str
     mounts: list[MountOrder]
     network_namespace: str
     namespaces: NamespacesOrder
@@ -230,6 +231,7 @@ def start_order(bundle: Bundle) -> StartOrder:
         merged=bundle.rootfs.merged,
         root_read_only=bundle.rootfs.read_only,
         hostname=bundle.hostname,
+        domainname=bundle.domainname,
         mounts=[_mount_order(mount, bundle.namespaces) for mount in bundle.mounts],
         network_namespace=bundle.network_namespace,
         namespaces=_namespaces(bundle.namespaces),
@@ -289,11 +291,19 @@ def _check_bundle(bundle: Bundle) -> None:
     if not bundle.rootfs.lower or len(bundle.rootfs.lower) > LAYERS_MAX:
         count = len(bundle.rootfs.lower)
         raise InvalidInputError(f"an image of {count} layers cannot be run: 1 to {LAYERS_MAX} can")
-    if len(bundle.hostname) > _HOSTNAME_MAX:
-        raise InvalidInputError(f"the hostname {bundle.hostname} is longer than {_HOSTNAME_MAX}")
+    for name in (bundle.hostname, bundle.domainname):
+        if len(name) > _HOSTNAME_MAX:
+            raise InvalidInputError(f"the hostname {name} is longer than {_HOSTNAME_MAX}")
     if not bundle.cwd.startswith("/") and bundle.cwd:
         raise InvalidInputError(f"the working directory {bundle.cwd} is not an absolute path")
-    for text in (*bundle.argv, *bundle.env, bundle.cwd, bundle.user, bundle.hostname):
+    for text in (
+        *bundle.argv,
+        *bundle.env,
+        bundle.cwd,
+        bundle.user,
+        bundle.hostname,
+        bundle.domainname,
+    ):
         if "\0" in text:
             raise InvalidInputError("a null byte in command, environment, user or directory")
     _check_files(bundle)

@@ -372,3 +372,11 @@ async def test_on_the_hosts_network_it_has_the_hosts_name(
     one = await started(engine, replace(plain(), network="host"))
 
     assert machine.runtime.bundles[one].hostname == os.uname().nodename
+
+
+async def test_its_domain_is_told(machine: Machine, engine: LocalEngine) -> None:
+    one = await started(engine, plain(domainname="example.net"))
+
+    assert machine.runtime.bundles[one].domainname == "example.net"
+    hosts = (machine.root / "exec/etc" / one / "hosts").read_text()
+    assert f"10.0.0.2\t{one[:12]}.example.net {one[:12]}\n" in hosts
