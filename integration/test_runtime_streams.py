@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -448,3 +449,72 @@ async def test_the_end_of_the_supervisor_is_told(world: World) -> None:
         await spawned.wait()
     assert await spawned.streams.read() is None
     spawned.streams.close()
+
+
+# -- the supervisor of an older release --------------------------------------------------------------
+
+OF_0_1_0 = """
+import fcntl, marshal, os, socket, sys
+root, parent, program, log = sys.argv[1:5]
+for name in ("exits", "running"):
+    os.makedirs(f"{root}/{name}")
+open(f"{root}/running/a", "w").close()
+lock = os.open(f"{root}/supervisor.lock", os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(f"{root}/supervisor.sock")
+os.chmod(f"{root}/supervisor.sock", 0o600)
+listening.listen()
+(out, their_out), (err, their_err) = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    os.dup2(their_out, 1)
+    os.dup2(their_err, 2)
+    os.execv("/bin/busybox", ["sh", "-c", "echo before; read x; sleep 1; echo after; exit 3"])
+os.close(their_out)
+os.close(their_err)
+process = {
+    "argv": ["sh"], "env": [], "cwd": "/", "user": "", "groups": [], "capabilities": 0,
+    "no_new_privileges": False, "ulimits": [], "oom_score_adj": 0,
+}
+streams = [("stdout", out, b""), ("stderr", err, b"")]
+own = (lock, listening.fileno())
+content = (1, own, (1024, 4096), [("a", pid, process, streams, (log, 0, 1))])
+memory = os.memfd_create("handover", 0)
+os.write(memory, marshal.dumps(content, 2))
+for fd in (*own, out, err):
+    os.set_inheritable(fd, True)
+command = [sys.executable, "-S", "-E", "-P", "-X", "utf8", program, root, parent, "0.1.0", "1024"]
+os.execv(command[0], [*command, "--resume", str(memory)])
+"""
+
+
+async def test_an_upgrade_takes_over_from_the_supervisor_of_0_1_0(root: Path) -> None:
+    """What that one hands on and says is written out here, as it is on machines out there."""
+    parent = f"/swarmd-test-runtime-{os.getpid()}"
+    log = root / "log"
+    client = RuntimeClient(root / "exec", parent)
+    arguments = (str(root / "exec"), parent, client._command()[-5], str(log))
+    former = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OF_0_1_0, *arguments, stdin=subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(10):
+            while not (root / "exec/supervisor.pid").exists():
+                await asyncio.sleep(0.02)
+        async with client:
+            assert int((root / "exec/supervisor.pid").read_text()) == former.pid
+            assert await client.running() == {"a"}
+            streams = await client.attach("a")
+            assert (await all_of(streams))[1] == b"after\n"
+            assert (await client.wait("a")).code == 3
+            said = [json.loads(line)["log"] for line in log.read_text().splitlines()]
+            assert said == ["before\n", "after\n"]
+            await client.cleanup("a")
+            await client.shutdown()
+        assert await former.wait() == 0
+    finally:
+        if former.returncode is None:
+            former.kill()
+            await former.wait()
