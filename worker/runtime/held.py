@@ -111,7 +111,7 @@ class Held:
         os.set_blocking(master, False)
         self.streams = [Stream("stdout", master)]
         if self.input is not None:
-            self.input.fd = os.dup(master)
+            self.input.fd = os.dup(master)  # One for each way: each is watched for itself.
         if self._loop is not None:
             self.watch(self._loop)
         if self.audience is not None:

@@ -19,6 +19,8 @@ PIECE_BYTES = 65536
 """Read, or written, at once."""
 WAITING_MAX = 256 << 10
 """Bytes that were received for a reader and not taken yet; no more are received then."""
+LINGER_SECONDS = 10
+"""For a container to read what was written to it, once who wrote it has left."""
 _NUMBER = 1
 
 
@@ -110,7 +112,7 @@ class AttachedStreams(asyncio.Protocol):
         await self._answer
 
     def _send(self, value: object) -> None:
-        if self._transport is not None and not self._is_lost:
+        if self._transport is not None and not self._is_lost and not self._is_closed:
             self._transport.write(wire.encode_frame(value))
 
     async def read(self) -> tuple[int, bytes] | None:
@@ -149,11 +151,15 @@ class AttachedStreams(asyncio.Protocol):
 
     def close(self) -> None:
         """Lets go of it, once what was written is on its way; it goes on. May be called again."""
-        self._is_closed = True
         self._pieces.clear()
         self._arrived.set()
-        if self._transport is not None:
-            self._transport.close()
+        if self._transport is None or self._is_closed:
+            return
+        self._is_closed = True
+        self._writable.set()
+        if self._transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)
+        self._transport.close()
 
 
 class ProcessStreams:

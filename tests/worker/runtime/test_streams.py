@@ -12,7 +12,7 @@ import pytest
 from common.errors import NotFoundError, UnavailableError
 from tests.support.supervisor_loop import open_descriptors
 from worker.runtime import wire
-from worker.runtime.streams import WAITING_MAX, AttachedStreams, ProcessStreams
+from worker.runtime.streams import LINGER_SECONDS, WAITING_MAX, AttachedStreams, ProcessStreams
 
 BIG = b"x" * (1 << 20)
 
@@ -190,3 +190,23 @@ async def test_what_is_said_to_the_container() -> None:
         said = wire.FrameReader().feed(theirs.recv(1000))
         assert said == [(wire.INPUT, b"in"), (wire.SIZE, (5, 6)), (wire.INPUT_END, b"")]
         assert theirs.recv(1) == b""
+
+
+async def test_who_has_left_does_not_wait_for_ever_for_a_container_to_read() -> None:
+    async with attached() as (streams, _theirs):
+        writing = asyncio.ensure_future(streams.write(BIG * 4))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not writing.done()
+        before = asyncio.get_running_loop().time()
+        streams.close()
+        loop = asyncio.get_running_loop()
+        (alarm,) = [one for one in loop._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
+        assert alarm.when() == pytest.approx(before + LINGER_SECONDS, abs=1)
+        await asyncio.wait_for(writing, 5)
+        lost = [streams._is_lost]
+        alarm._run()
+        await asyncio.sleep(0)
+        lost.append(streams._is_lost)
+        assert lost == [False, True]
+        alarm.cancel()
