@@ -55,8 +55,9 @@ class Creating:
         finally:
             del self._making[config.name]
             made.set()
-        self._register.add(container)
+        live = self._register.add(container)
         self._register.tell(container, "create")
+        await self._register.flush(live)
         return container
 
     def _with_hostname(self, config: ContainerConfig) -> ContainerConfig:
@@ -95,6 +96,7 @@ class Creating:
                 other = self._register.named(name)
                 raise _name_taken(name, other.container.id if other else "")
             self._register.rename(live, name)
+            await self._register.flush(live)
             self._register.tell(live.container, "rename", oldName=f"/{before}")
 
 

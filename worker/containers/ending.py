@@ -38,7 +38,7 @@ class Ending:
         """
         number = signal_number(signal or live.container.stop_signal)
         async with live.lock:  # a start under way comes to its end first
-            self.remember_wish(live)
+            await self.remember_wish(live)
             if live.container.state is ContainerState.RESTARTING:
                 self._leave_ended(live)
                 return live.container
@@ -50,13 +50,14 @@ class Ending:
             self._register.tell(live.container, "stop")
         return live.container
 
-    def remember_wish(self, live: Live) -> None:
+    async def remember_wish(self, live: Live) -> None:
         """Its restart policy leaves it alone from now on, also when this process ends before it does."""
         container = live.container
         if live.ends_by_hand:
             return
         if live.is_active and not container.config.task_id and not container.is_stopped_by_user:
             self._register.update(live, replace(container, is_stopped_by_user=True))
+            await self._register.flush(live)
 
     def _leave_ended(self, live: Live) -> None:
         """Starts it no more, unless somebody does so by hand."""
@@ -80,7 +81,7 @@ class Ending:
             if not live.is_active:
                 raise not_running(live.container)
             if number in (SIGKILL, signal_number(live.container.stop_signal)):
-                self.remember_wish(live)
+                await self.remember_wish(live)
                 if live.container.state is ContainerState.RESTARTING:
                     self._leave_ended(live)
             has_process = live.has_process

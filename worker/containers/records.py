@@ -12,6 +12,7 @@ from typing import Final
 
 from common.codec import CodecError, decode, encode
 from common.errors import SystemFailureError
+from common.files import sync_directory
 from worker.containers.record import Container
 from worker.kernel.trees import remove_tree
 
@@ -30,8 +31,8 @@ class Records:
 
     A record is appended to the container's file as length, checksum and bytes, and the latest whole one counts: a
     file made anew per change costs ext4 a search past every inode that was deleted within five seconds. It is not
-    flushed: after a crash of swarmd the kernel still has it, and after a crash of the machine its container is gone
-    anyway. A directory without a whole record is a container half made.
+    flushed unless somebody asks for it (``flush``): after a crash of swarmd the kernel still has it, and after a crash
+    of the machine most containers are over anyway. A directory without a whole record is a container half made.
     """
 
     def __init__(self, root: str) -> None:
@@ -92,8 +93,26 @@ class Records:
                 new.write_bytes(framed)
                 new.replace(path)
 
-    def remove(self, container_id: str) -> None:
+    def flush(self, container_id: str) -> None:
+        """Makes what is recorded of a container outlive a power failure.
+
+        Raises:
+            SystemFailureError: the disk said no; nobody knows what it has.
+        """
+        path = self.directory(container_id)
+        with disk_errors():
+            descriptor = os.open(path / _RECORD, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sync_directory(path)
+            sync_directory(self._root)
+
+    def remove(self, container_id: str, *, is_lasting: bool = False) -> None:
         """Takes a container's directory away; once it has begun it is gone for whoever looks.
+
+        With ``is_lasting`` it is gone also after a power failure.
 
         Raises:
             OSError: the disk said no.
@@ -102,17 +121,19 @@ class Records:
         if path.exists():
             remove_tree(str(gone))
             path.rename(gone)
+            if is_lasting:
+                sync_directory(self._root)
         remove_tree(str(gone))
 
 
 def _latest(data: bytes) -> tuple[Container | None, int]:
-    """The last whole record, and where it ends."""
+    """The last whole record, and where it ends. What a power failure left of the last ones may be zeros."""
     found, place = None, 0
     while place + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, place)
         start = place + _HEAD.size
         body = data[start : start + length]
-        if len(body) != length or zlib.crc32(body) != checksum:
+        if not length or len(body) != length or zlib.crc32(body) != checksum:
             break
         found, place = body, start + length
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from common.errors import SwarmdError
 from worker.containers.record import Container, ContainerState
-from worker.containers.recovery import Adopt, AskForEnd, GoOn, after_absence, recovery_of
+from worker.containers.recovery import Adopt, Amend, AskForEnd, after_absence, recovery_of
 from worker.containers.register import Live, Register
 from worker.containers.running import Running
 from worker.containers.workshop import Machinery, Workshop
@@ -50,7 +50,7 @@ class Recovering:
                 self._running.look_after(live)
             case AskForEnd():
                 await self._recover_end(live)
-            case GoOn(container=container):
+            case Amend(container=container):
                 self._register.update(live, container)
             case _:
                 pass

@@ -24,8 +24,8 @@ class AskForEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GoOn:
-    """It does not run, and starts again."""
+class Amend:
+    """It does not run, and its record should say something else."""
 
     container: Container
 
@@ -37,7 +37,7 @@ class Leave:
 
 def recovery_of(
     container: Container, *, is_running: bool, now: float
-) -> Adopt | AskForEnd | GoOn | Leave:
+) -> Adopt | AskForEnd | Amend | Leave:
     """Compares a record with whether the container's first process lives.
 
     A start is recorded before it is tried: ``created`` with a start time is one whose outcome was not recorded.
@@ -49,9 +49,13 @@ def recovery_of(
     was_started = container.state is ContainerState.CREATED and container.started_at > 0
     if was_started or container.state in (ContainerState.RUNNING, ContainerState.PAUSED):
         return AskForEnd()
-    if container.state is ContainerState.EXITED and starts_with_the_daemon(container):
-        return GoOn(container=afresh(container, now=now))
-    return Leave()
+    is_left_alone = container.state is ContainerState.RESTARTING and container.is_stopped_by_user
+    if container.state is not ContainerState.EXITED and not is_left_alone:
+        return Leave()
+    if starts_with_the_daemon(container):
+        return Amend(container=afresh(container, now=now))
+    ended = replace(container, state=ContainerState.EXITED, restart_at=0.0)
+    return Amend(container=ended) if is_left_alone else Leave()
 
 
 def afresh(container: Container, *, now: float) -> Container:

@@ -10,6 +10,7 @@ from common.events import EventLog
 from worker.containers.feed import Feed
 from worker.containers.record import Container, ContainerState
 from worker.containers.records import Records
+from worker.containers.restart_policy import is_lasting
 from worker.containers.waiting import Waits
 
 HAS_PROCESS = (ContainerState.RUNNING, ContainerState.PAUSED)
@@ -141,6 +142,15 @@ class Register:
         self._records.write(container)
         live.container = container
         self._feed.tell(container)
+
+    async def flush(self, live: Live) -> None:
+        """Makes what its restart policy reads outlive a power failure; nothing for one without a policy.
+
+        Raises:
+            SystemFailureError: the disk said no.
+        """
+        if is_lasting(live.container):
+            await asyncio.to_thread(self._records.flush, live.container.id)
 
     def rename(self, live: Live, name: str) -> None:
         """Another name, which must be free.

@@ -10,6 +10,7 @@ from common.keeper import Keeper
 from worker.containers.ending import Ending
 from worker.containers.record import Container, ContainerState
 from worker.containers.register import Live, Register
+from worker.containers.restart_policy import is_lasting
 from worker.containers.workshop import Workshop
 
 
@@ -48,7 +49,11 @@ class Removing:
             await self._end(live)
             try:
                 await self._workshop.put_down(live.container.id)
-                await self._workshop.unmake(live.container.id, keep_anonymous=not volumes)
+                await self._workshop.unmake(
+                    live.container.id,
+                    keep_anonymous=not volumes,
+                    is_lasting=is_lasting(live.container),
+                )
             except SwarmdError as error:
                 self._register.die(live, error.message)
                 raise
@@ -58,7 +63,7 @@ class Removing:
 
     async def _end(self, live: Live) -> None:
         """Ends it for good, also should this process end before it is removed."""
-        self._ending.remember_wish(live)
+        await self._ending.remember_wish(live)
         live.forget_restart()
         live.ends_by_hand += 1
         try:

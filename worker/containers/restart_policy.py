@@ -44,6 +44,11 @@ def _wants_again(container: Container) -> bool:
     return policy.name in ("always", "unless-stopped")
 
 
+def is_lasting(container: Container) -> bool:
+    """Whether what is recorded of it matters after a power failure: it may have to start again then."""
+    return not container.config.task_id and container.config.host.restart.name not in ("", "no")
+
+
 def starts_with_the_daemon(container: Container) -> bool:
     """Whether one that its user has stopped starts when swarmd does: Docker has it so for "always"."""
     return (

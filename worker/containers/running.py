@@ -71,6 +71,7 @@ class Running:
             )
             try:
                 await self._run(live, afresh, files)
+                await self._register.flush(live)
             except SwarmdError:
                 self._remove_after_end(live)
                 raise

@@ -69,6 +69,7 @@ class Updating:
                 if live.has_process:
                     await self._runtime.limit(before.id, limits_of(before.config))
                 raise
+            await self._register.flush(live)
             self._register.tell(live.container, "update")
             return live.container
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from common.errors import InvalidInputError
@@ -144,10 +145,13 @@ class Workshop:
         await self._machinery.volumes.end(container_id)
         _remove_run_files(self.places(container_id))
 
-    async def unmake(self, container_id: str, *, keep_anonymous: bool = False) -> None:
+    async def unmake(
+        self, container_id: str, *, keep_anonymous: bool = False, is_lasting: bool = False
+    ) -> None:
         """Takes away what outlives a run, but named volumes; those without a name on request only."""
         with disk_errors():
-            await asyncio.to_thread(self.records.remove, container_id)
+            remove = partial(self.records.remove, container_id, is_lasting=is_lasting)
+            await asyncio.to_thread(remove)
         await self._machinery.volumes.release(container_id, keep_anonymous=keep_anonymous)
         self._machinery.images.release(container_id)
 

@@ -42,6 +42,7 @@ def test_the_latest_record_counts(records: Records) -> None:
 DAMAGE: dict[str, Callable[[bytes, int], bytes]] = {
     "its head is cut off": lambda data, first: data[: first + 3],
     "its body is cut off": lambda data, _: data[:-1],
+    "zeros are all that is left of it": lambda data, first: data[:first] + bytes(len(data) - first),
     "a byte of it is wrong": lambda data, _: data[:-1] + bytes([data[-1] ^ 1]),
 }
 

@@ -276,6 +276,37 @@ async def test_a_start_by_its_policy_that_was_cut_off_is_tried_again(machine: Ma
         assert (engine.find(one).state, engine.find(one).restart_count) == (RUNNING, 1)
 
 
+@pytest.mark.parametrize(("policy", "expected"), [("unless-stopped", EXITED), ("always", RUNNING)])
+async def test_a_stop_cut_off_while_it_waited_for_its_next_start(
+    machine: Machine, policy: str, expected: ContainerState
+) -> None:
+    async with machine.engine() as engine:
+        one = await started(engine, restarting(policy))
+        await end(machine, one, 1)
+        waiting = engine.find(one)
+    Records(str(machine.directory(waiting).parent)).write(replace(waiting, is_stopped_by_user=True))
+
+    async with machine.engine() as engine:
+        await machine.clock.advance(100)
+        assert engine.find(one).state is expected
+
+
+async def test_what_a_policy_reads_is_flushed_and_nothing_else_is(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(Records, "flush", lambda _, container_id: flushed.append(container_id))
+    async with machine.engine() as engine:
+        await started(engine, plain())
+        await engine.stop("0" * 63 + "1")
+        nothing = list(flushed)
+        one = await started(engine, replace(restarting("always"), name="lasting"))
+        await engine.rename(one, "other")
+        await engine.stop(one)
+
+    assert (nothing, flushed) == ([], [one] * 4)  # made, started, renamed, about to be stopped
+
+
 async def test_a_pause_outlives_swarmd(machine: Machine) -> None:
     async with machine.engine() as engine:
         one = await started(engine, plain())
