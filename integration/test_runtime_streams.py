@@ -127,6 +127,16 @@ async def test_size_and_ctrl_c_reach_the_foreground(world: World) -> None:
     assert (await world.client.wait("a")).code == 3
 
 
+async def test_a_terminal_that_nobody_has_open_may_be_opened_again(world: World) -> None:
+    script = """exec </dev/null >/dev/null 2>&1; sleep 0.3
+        for i in $(seq 2000); do echo line $i; done >/dev/console; sleep 0.3; echo last >/dev/console"""
+    streams = await world.client.attach("a", before_start=True)
+    await world.client.start(world.bundle("a", "sh", "-c", script, tty=True))
+    said = (await all_of(streams))[1].split()
+    assert said[-3:] == [b"line", b"2000", b"last"]
+    assert (await world.client.wait("a")).code == 0
+
+
 @pytest.mark.parametrize("init", [False, True])
 async def test_an_interactive_shell(world: World, *, init: bool) -> None:
     streams = await world.client.attach("a", before_start=True)

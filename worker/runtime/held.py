@@ -5,7 +5,7 @@ from time import time_ns
 
 from worker.runtime import terminal
 from worker.runtime.audience import Audience
-from worker.runtime.eventloop import EventLoop
+from worker.runtime.eventloop import EventLoop, after_ms
 from worker.runtime.output import cut_lines
 from worker.runtime.refusal import NOT_FOUND, Refusal
 from worker.runtime.standard_input import Input
@@ -26,6 +26,8 @@ PUMP_BYTES = 65536
 DRAIN_BYTES_MAX = 16 << 20
 """Read from a pipe once its container is dead: the kernel's largest pipe is 1 MiB, unless someone outside writes on."""
 WAITERS_MAX = 64
+TERMINAL_AGAIN_MS = 250
+"""Between looks at a terminal that no process has open."""
 
 
 class Stream:
@@ -122,6 +124,9 @@ class Held:
     def _pumping(self, stream: Stream, loop: EventLoop) -> "Callable[[int], None]":
         def pump(_events: int) -> None:
             if self.pump(stream) == 0:
+                if self._has_terminal:
+                    self._look_again(stream, loop)
+                    return
                 self._close_stream(stream, loop)
                 if self.audience is not None and self._has_said_all:
                     self.audience.end_output()
@@ -129,6 +134,16 @@ class Held:
                 self._choke(loop)
 
         return pump
+
+    @property
+    def _has_terminal(self) -> bool:
+        return self.input is not None and self.input.is_terminal
+
+    def _look_again(self, stream: Stream, loop: EventLoop) -> None:
+        """No process has the terminal open now; one may open /dev/console later, and must not wait for us then."""
+        loop.forget(stream.fd)
+        again = after_ms(TERMINAL_AGAIN_MS)
+        loop.call_at(f"terminal {self.id}", again, lambda: self._watch_streams(loop))
 
     @property
     def _has_said_all(self) -> bool:
@@ -158,6 +173,7 @@ class Held:
 
     def _close_stream(self, stream: Stream, loop: EventLoop) -> None:
         loop.forget(stream.fd)
+        loop.cancel(f"terminal {self.id}")
         os.close(stream.fd)
         stream.fd = -1
         if stream.pending:
@@ -202,7 +218,7 @@ class Held:
         Raises:
             Refusal: it has none.
         """
-        if self.input is None or not self.input.is_terminal or self.input.fd < 0:
+        if self.input is None or not self._has_terminal or self.input.fd < 0:
             raise Refusal(NOT_FOUND, f"container {self.id} has no terminal")
         terminal.set_size(self.input.fd, rows, columns)
 
