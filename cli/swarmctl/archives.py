@@ -1,5 +1,6 @@
 """Tar archives of files of this machine, made and unpacked as they stream."""
 
+import copy
 import os
 import stat
 import tarfile
@@ -70,11 +71,14 @@ def unpack(file: IO[bytes], plan: Plan, *, with_owners: bool) -> int:
     root = Path(plan.directory).resolve()
     try:
         with tarfile.open(fileobj=file, mode="r|", errorlevel=2) as archive:
+            archive.extraction_filter = (
+                _as_is  # newer Pythons have one of their own, older ones none
+            )
             for member in archive:
                 if plan.renamed(member.name) == ".":
                     continue  # the directory that is there keeps its mode
                 safe = _safe(member, root, plan, with_owners=with_owners)
-                archive.extract(safe, root, filter=_as_is)
+                archive.extract(safe, root)
                 total += member.size if member.isreg() else 0
     except (tarfile.TarError, EOFError) as error:
         raise click.ClickException(f"the archive is damaged: {error}") from None
@@ -95,18 +99,12 @@ def _safe(member: tarfile.TarInfo, root: Path, plan: Plan, *, with_owners: bool)
         linked = plan.renamed(linked)
         _must_be_inside(root, linked, member.name)
     _must_fit(root / name, member)
-    if with_owners:
-        return member.replace(name=name, linkname=linked, deep=False)
-    return member.replace(
-        name=name,
-        linkname=linked,
-        mode=member.mode & ~_SPECIAL_BITS,
-        uid=os.geteuid(),
-        gid=os.getegid(),
-        uname="",
-        gname="",
-        deep=False,
-    )
+    safe = copy.copy(member)
+    safe.name, safe.linkname = name, linked
+    if not with_owners:
+        safe.uid, safe.gid, safe.uname, safe.gname = os.geteuid(), os.getegid(), "", ""
+        safe.mode &= ~_SPECIAL_BITS
+    return safe
 
 
 def _must_be_inside(root: Path, name: str, shown: str) -> None:

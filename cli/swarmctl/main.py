@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "system": _of("system", "See what takes disk space, and remove what is not used"),
     "lab": _of("lab", "Make a cluster of many hosts on this machine, to try and to break"),
     "events": _of("events", "Show what happens, as it happens", _SWARM),
+    "inspect": _of("inspect", "Show everything about anything, by name or id", _SWARM),
     "info": _of("info", "Show what this node is and has", _SWARM),
     "version": _of("version", "Show the versions of swarmctl and swarmd", _SWARM),
     **{

@@ -1,0 +1,79 @@
+"""Somebody at a terminal: a program on a pty that is typed to, whose output is awaited, whose modes are compared."""
+
+import os
+import select
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+PATIENCE_SECONDS = 20.0
+
+
+class Typist:
+    """Starts a program as the foreground process of a terminal of its own."""
+
+    def __init__(
+        self, command: Sequence[str], *, size: tuple[int, int] = (24, 80), **more: Any
+    ) -> None:
+        self.window, self.terminal = os.openpty()
+        termios.tcsetwinsize(self.terminal, size)
+        self.before = termios.tcgetattr(self.terminal)
+        self.seen = b""
+        environment: Mapping[str, str] | None = more.pop("env", None)
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *command],
+            stdin=self.terminal,
+            stdout=self.terminal,
+            stderr=self.terminal,
+            env=environment,
+            **more,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.window)
+        os.close(self.terminal)
+
+    def type(self, keys: bytes) -> None:
+        """Presses keys."""
+        os.write(self.window, keys)
+
+    def sees(self, text: bytes) -> bytes:
+        """Waits until this stands on the screen after what was seen before; gives what came up to it."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while text not in self.seen:
+            left = end - time.monotonic()
+            assert left > 0, f"waited for {text!r}; on the screen: {self.seen!r}"
+            if select.select([self.window], [], [], left)[0]:
+                self.seen += os.read(self.window, 64 * 1024)
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Draws the window larger or smaller."""
+        termios.tcsetwinsize(self.window, (rows, columns))
+        os.killpg(self.process.pid, signal.SIGWINCH)
+
+    def is_raw(self) -> bool:
+        """Whether keys reach the program as they are typed."""
+        return not termios.tcgetattr(self.terminal)[3] & termios.ICANON
+
+    def ended(self) -> int:
+        """Waits for the end, sees that the terminal is as it was before, and gives the exit code."""
+        code = self.process.wait(timeout=PATIENCE_SECONDS)
+        assert termios.tcgetattr(self.terminal) == self.before, "the terminal is not as it was"
+        return code
