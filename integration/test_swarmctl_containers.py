@@ -81,7 +81,8 @@ def test_detaching_leaves_it_alone_and_attaching_comes_back(shared_host: Host) -
         again.sees(b"42\r\n")
         again.type(b"\x10\x11x\x7f\x7f\x7f")  # not the keys any more
         again.type(b"\x18")
-        assert again.ended() == 0
+        again.sees(b"read escape sequence")
+        assert again.ended() == 1
     with at_terminal(shared_host, "attach", "kept") as again:
         again.type(b"exit 5\r")
         assert again.ended() == 5

@@ -39,7 +39,7 @@ def command(names: tuple[str, ...], format_: str | None, kind: str | None, *, si
     show_objects([item for item in found.values() if item is not None], format_=format_)
     missing = [name for name, item in found.items() if item is None]
     for name in missing:
-        click.echo(f"error: no such {kind or 'object'}: {name}", err=True)
+        click.echo(f"Error: No such {kind or 'object'}: {name}", err=True)
     if missing:
         raise click.exceptions.Exit(1)
 

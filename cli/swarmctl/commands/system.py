@@ -21,7 +21,8 @@ _COLUMNS = {
     "Size": "SIZE",
     "Reclaimable": "RECLAIMABLE",
 }
-_NOT_BUILT = (404, 501)
+_NOT_BUILT = (404, 405, 501)
+"""What swarmd answers for kinds that it cannot prune yet."""
 
 
 @click.command("df", cls=NodeCommand)

@@ -67,6 +67,7 @@ def row(item: dict[str, Any]) -> dict[str, str]:
         "Labels": ",".join(f"{k}={v}" for k, v in sorted((item.get("Labels") or {}).items())),
         "Size": "N/A" if size < 0 else shown.size(size, digits=3),
         "Links": "N/A" if links < 0 else str(links),
+        **dict.fromkeys(("Availability", "Group", "Status"), "N/A"),  # of the cluster's volumes
     }
 
 

@@ -7,9 +7,15 @@ import click
 
 from cli.swarmctl.client import Client, current_client
 from cli.swarmctl.command_line import NodeCommand
-from cli.swarmctl.containers.joining import attach_query, console_size, manner, stay_with
+from cli.swarmctl.containers.joining import (
+    LeftAloneError,
+    attach_query,
+    console_size,
+    manner,
+    stay_with,
+)
 from cli.swarmctl.conversation import FarProcess
-from cli.swarmctl.table import each, end_with
+from cli.swarmctl.table import each
 from cli.swarmctl.whereabouts import on_container
 
 _KEYS = "what leaves it alone (ctrl-p,ctrl-q)"
@@ -71,7 +77,12 @@ def start(
 ) -> None:
     """Start containers that have ended."""
     if not attached and not interactive:
-        end_with(each(names, _start)[1])
+        failed = each(names, _start)[1]
+        for _, error in failed:
+            click.echo(f"Error response from daemon: {error}", err=True)
+        if failed:
+            missed = ", ".join(name for name, _ in failed)
+            raise click.ClickException(f"failed to start containers: {missed}")
         return
     if len(names) > 1:
         raise click.ClickException("you cannot start and attach multiple containers at once")
@@ -81,16 +92,15 @@ def start(
     stdin = interactive and bool(config.get("OpenStdin"))
     how = manner(tty=bool(config.get("Tty")), stdin=stdin, detach_keys=detach_keys, sig_proxy=True)
     removed = bool((found.get("HostConfig") or {}).get("AutoRemove"))
-    raise click.exceptions.Exit(
-        stay_with(
-            client,
-            found["Id"],
-            how,
-            attach_query(stdin=stdin, stdout=True, stderr=True, keys=detach_keys),
-            condition="removed" if removed else "next-exit",
-            begin=lambda: client.post(path),
+    query = attach_query(stdin=stdin, stdout=True, stderr=True, keys=detach_keys)
+    condition = "removed" if removed else "next-exit"
+    try:
+        code = stay_with(
+            client, found["Id"], how, query, condition=condition, begin=lambda: client.post(path)
         )
-    )
+    except LeftAloneError:
+        return
+    raise click.exceptions.Exit(code)
 
 
 def _start(name: str) -> None:

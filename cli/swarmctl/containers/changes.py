@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.swarmctl import container_flags
-from cli.swarmctl.client import current_client
+from cli.swarmctl.client import ApiError, current_client
 from cli.swarmctl.command_line import NodeCommand
 from cli.swarmctl.containers.joining import exit_code
 from cli.swarmctl.flag_options import flag, given_flags
@@ -80,7 +80,11 @@ def unpause(names: tuple[str, ...]) -> None:
 @click.argument("new_name", metavar="NEW_NAME")
 def rename(name: str, new_name: str) -> None:
     """Give a container another name."""
-    current_client().post(f"/containers/{name}/rename", name=new_name)
+    try:
+        current_client().post(f"/containers/{name}/rename", name=new_name)
+    except ApiError as error:
+        click.echo(f"Error response from daemon: {error}", err=True)
+        raise click.ClickException(f"failed to rename container named {name}") from None
 
 
 @click.command("rm", cls=NodeCommand)

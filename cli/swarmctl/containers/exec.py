@@ -10,6 +10,7 @@ from cli.swarmctl.client import ApiError, Client
 from cli.swarmctl.command_line import NodeCommand
 from cli.swarmctl.containers.joining import (
     NOT_RUN,
+    LeftAloneError,
     code_of_refusal,
     console_size,
     manner,
@@ -88,5 +89,5 @@ def _run(client: Client, made: str, how: Manner) -> int:
         return 1 if code == NOT_RUN else code
     with closing(duplex), prepared(how):
         if talk(lambda: converse(duplex, how, FarProcess(client, f"/exec/{made}"))) is End.DETACHED:
-            return 0
+            raise LeftAloneError
     return int(client.get(f"/exec/{made}/json").get("ExitCode") or 0)

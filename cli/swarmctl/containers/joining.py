@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import click
+from typing_extensions import override
 
 from cli.swarmctl import terminal
 from cli.swarmctl.client import ApiError, CannotConnectError, Client
@@ -19,6 +20,21 @@ NOT_RUN, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """Exit codes of docker's: swarmd refuses, the command cannot be run, there is no such command."""
 _NO_SUCH_COMMAND = ("executable file not found", "no such file or directory")
 _NO_SUCH_RIGHT = ("permission denied", "is a directory", "exec format error")
+
+
+class PlainError(click.ClickException):
+    """Told as docker tells it, without a word before."""
+
+    @override
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, err=True)
+
+
+class LeftAloneError(PlainError):
+    """The keys that detach were typed: as docker, attach and exec say so and exit 1, run and start exit 0."""
+
+    def __init__(self) -> None:
+        super().__init__("read escape sequence")
 
 
 class WaitingFailedError(click.ClickException):
@@ -45,7 +61,7 @@ def manner(
     """
     descriptor = _standard_input() if stdin else None
     if tty and descriptor is not None and not os.isatty(descriptor):
-        raise click.ClickException("the input device is not a TTY")
+        raise PlainError("the input device is not a TTY")
     try:
         keys = detach_sequence(detach_keys or "")
     except InvalidInputError as error:
@@ -85,10 +101,11 @@ def stay_with(
     condition: str = "",
     begin: Callable[[], Any] = lambda: None,
 ) -> int:
-    """Attaches to a container, begins what is to begin, and gives the exit code; 0 when the user leaves it alone.
+    """Attaches to a container, begins what is to begin, and gives the exit code.
 
     Raises:
         ApiError: swarmd refuses.
+        LeftAloneError: the user leaves it alone.
         WaitingFailedError: the container's end cannot be learnt.
     """
     path = f"/containers/{container}"
@@ -97,7 +114,7 @@ def stay_with(
         with client.promised(f"{path}/wait", **wanted) as ended, prepared(how):
             begin()
             if talk(lambda: converse(duplex, how, FarProcess(client, path))) is End.DETACHED:
-                return 0
+                raise LeftAloneError
             return exit_code(ended)
 
 

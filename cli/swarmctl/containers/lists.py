@@ -116,7 +116,7 @@ def port(name: str, wanted: str | None) -> None:
     if wanted is not None:
         asked = wanted if "/" in wanted else f"{wanted}/tcp"
         if not ports.get(asked):
-            raise click.ClickException(f"no public port '{asked}' published for {name}")
+            raise click.ClickException(f"No public port '{wanted}' published for {name}")
         for line in map(_address, ports[asked]):
             click.echo(line)
         return

@@ -14,6 +14,7 @@ from cli.swarmctl.client import ApiError, CannotConnectError, Client, current_cl
 from cli.swarmctl.command_line import NodeCommand, without_effect
 from cli.swarmctl.containers.joining import (
     NOT_RUN,
+    LeftAloneError,
     attach_query,
     code_of_refusal,
     console_size,
@@ -57,10 +58,12 @@ class _Command(NodeCommand):
         except click.UsageError as error:
             raise _WrongError(error.message, error.ctx) from None
         except ApiError as error:
-            code = code_of_refusal(str(error)) if name == "run" else 1
+            if name != "run":
+                raise
+            code = code_of_refusal(str(error))
             raise _refused(f"Error response from daemon: {error}", code, name) from None
         except CannotConnectError as error:
-            raise _refused(str(error), NOT_RUN if name == "run" else 1, name) from None
+            raise _refused(str(error), NOT_RUN, name) from None
 
 
 def _with_flags(made: click.Command) -> click.Command:
@@ -133,7 +136,10 @@ def run(image: str, command: tuple[str, ...], **options: Any) -> None:  # noqa: 
         client.post(f"/containers/{container}/start")
         click.echo(container)
         return
-    raise click.exceptions.Exit(_run(client, body, given))
+    try:
+        raise click.exceptions.Exit(_run(client, body, given))
+    except LeftAloneError:
+        return
 
 
 def _run(client: Client, body: Spec, given: dict[str, Any]) -> int:
