@@ -63,6 +63,8 @@ class _Command(NodeCommand):
             code = code_of_refusal(str(error))
             raise _refused(f"Error response from daemon: {error}", code, name) from None
         except CannotConnectError as error:
+            if name != "run":
+                raise
             raise _refused(str(error), NOT_RUN, name) from None
 
 
