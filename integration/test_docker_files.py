@@ -57,10 +57,19 @@ def test_cp_diff_export_and_commit(node: Host, tmp_path: Path) -> None:
     (tmp_path / "in/d").mkdir(parents=True)
     (tmp_path / "in/d/f").write_text("from the host\n")
     (tmp_path / "in/l").symlink_to("d/f")
-    run(node, "cp", "--tmpfs", "/mem", script="echo x > /mem/x; echo made > /made; sleep 600")
+    run(
+        node,
+        "cp",
+        "--tmpfs",
+        "/mem:exec,uid=7",
+        script="echo x > /mem/x; echo made > /made; sleep 600",
+    )
 
     node.docker("cp", str(tmp_path / "in"), "cp:/mem/in")
     assert inside(node, "cp", "cat /mem/in/l") == "from the host\n"
+    assert (
+        inside(node, "cp", "stat -c %u /mem; grep -c ' /mem .*noexec' /proc/mounts; true") == "7\n0\n"
+    )
     node.docker("cp", f"{tmp_path}/in/.", "cp:/srv")
     node.docker("cp", "cp:/srv", str(tmp_path / "out"))
     assert (tmp_path / "out/l").read_text() == "from the host\n"

@@ -53,6 +53,8 @@ class TmpfsOptions:
 
     size_bytes: int = 0
     mode: int = 0
+    options: tuple[tuple[str, ...], ...] = ()
+    """("noexec",), ("uid", "1000"), …: further options, as of mount(8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from worker.containers.log_drivers import facts_of, log_options_of
 from worker.containers.record import Container, MountPoint
 from worker.containers.resources import limits_of, namespaces_of, network_of
 from worker.containers.settle import hostname_of
+from worker.containers.tmpfs import TmpfsPlan, tmpfs_plan
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
@@ -121,6 +122,7 @@ def _file(file: ContainerFile) -> BundleMount:
 def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
     bind = asked.bind_options if asked and asked.type is MountType.BIND else None
     tmpfs = asked.tmpfs_options if asked else None
+    plan = tmpfs_plan("=".join(option) for option in tmpfs.options) if tmpfs else TmpfsPlan()
     volume = asked.volume_options if asked and asked.type is MountType.VOLUME else None
     return BundleMount(
         target=point.destination,
@@ -128,6 +130,8 @@ def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
         read_only=point.read_only,
         tmpfs_size_bytes=tmpfs.size_bytes if tmpfs else 0,
         tmpfs_mode=(tmpfs.mode if tmpfs else 0) or 0o1777,
+        tmpfs_flags=plan.flags,
+        tmpfs_data=plan.data,
         propagation=(bind.propagation if bind else "") or "rprivate",
         recursive=not (bind and bind.non_recursive),
         subpath=volume.subpath if volume else "",

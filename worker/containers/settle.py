@@ -17,6 +17,7 @@ from worker.containers.record import Container, ContainerConfig
 from worker.containers.resources import joined
 from worker.containers.restart_policy import check_policy
 from worker.containers.signals import DEFAULT_STOP_SIGNAL, signal_number
+from worker.containers.tmpfs import tmpfs_plan
 from worker.images.resolved import ResolvedImage
 from worker.runtime.capabilities import UnknownCapabilityError, container_capabilities
 from worker.volumes.names import subpath_fault
@@ -208,6 +209,8 @@ def _check_mount(mount: Mount) -> None:
     fault = _target_fault(mount.target) or _source_fault(mount) or _subpath_fault(mount)
     if fault:
         raise InvalidInputError(f'invalid mount config for type "{kind}": {fault}')
+    if mount.tmpfs_options is not None:
+        tmpfs_plan("=".join(option) for option in mount.tmpfs_options.options)
 
 
 def _target_fault(target: str) -> str:

@@ -32,6 +32,10 @@ class FileContent:
     mode: int = 0o444
 
 
+DEFAULT_TMPFS_FLAGS = 2 | 4 | 8
+"""No set-user-id programs, no devices, no programs at all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleMount:
     """A mount inside the container."""
@@ -44,6 +48,10 @@ class BundleMount:
     tmpfs_size_bytes: int = 0
     """0 is unlimited, as Docker's."""
     tmpfs_mode: int = 0o1777
+    tmpfs_flags: int = DEFAULT_TMPFS_FLAGS
+    """As mount(2) has them, besides that of read-only."""
+    tmpfs_data: str = ""
+    """Further options of the file system: "uid=1000,nr_inodes=10"."""
     propagation: str = "rprivate"
     recursive: bool = True
     content: FileContent | None = None

@@ -173,6 +173,17 @@ def _device_rule(rule: "Rule") -> "Value":
 # -- mounts ----------------------------------------------------------------------------------------
 
 
+_FLAG_WORDS = (
+    (2, "nosuid"),
+    (8, "noexec"),
+    (4, "nodev"),
+    (1 << 10, "noatime"),
+    (1 << 11, "nodiratime"),
+    (1 << 21, "relatime"),
+    (1 << 24, "strictatime"),
+)
+
+
 def _kernel_mounts(shm_bytes: int, cgroup_bind: str) -> "list[Value]":
     """What every container has, in Docker's order."""
     pts = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
@@ -202,7 +213,9 @@ def _mount(mount: "MountOrder", source: str) -> "Value":
         return _new(mount["target"], "bind", source, kind, *strict, *read_only, *propagation)
     size = (f"size={mount['tmpfs_size_bytes']}",) if mount["tmpfs_size_bytes"] else ()
     mode = f"mode={mount['tmpfs_mode']:o}"
-    return _new(mount["target"], "tmpfs", "tmpfs", *_STRICT, *read_only, mode, *size)
+    flags = (word for bit, word in _FLAG_WORDS if mount["tmpfs_flags"] & bit)
+    more = filter(None, mount["tmpfs_data"].split(","))
+    return _new(mount["target"], "tmpfs", "tmpfs", *flags, *read_only, mode, *size, *more)
 
 
 def _root_propagation(mounts: "list[MountOrder]") -> str:

@@ -107,6 +107,8 @@ class MountOrder(TypedDict):
     read_only: bool
     tmpfs_size_bytes: int
     tmpfs_mode: int
+    tmpfs_flags: int
+    tmpfs_data: str
     propagation: str
     recursive: bool
     file: FileOrder | None
@@ -374,6 +376,8 @@ def _mount_order(mount: BundleMount, namespaces: Namespaces) -> MountOrder:
         read_only=mount.read_only,
         tmpfs_size_bytes=mount.tmpfs_size_bytes,
         tmpfs_mode=mount.tmpfs_mode,
+        tmpfs_flags=mount.tmpfs_flags,
+        tmpfs_data=mount.tmpfs_data,
         propagation=mount.propagation,
         recursive=mount.recursive,
         file=_file_order(mount.content, namespaces),

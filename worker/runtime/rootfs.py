@@ -300,8 +300,9 @@ def _attach(mount: "MountOrder", tree_fd: int) -> None:
 
 def _mount_tmpfs(mount: "MountOrder", target_fd: int) -> None:
     size = f",size={mount['tmpfs_size_bytes']}" if mount["tmpfs_size_bytes"] else ""
-    options = f"mode={mount['tmpfs_mode']:o}{size}"
-    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (MS_RDONLY if mount["read_only"] else 0)
+    more = f",{mount['tmpfs_data']}" if mount["tmpfs_data"] else ""
+    options = f"mode={mount['tmpfs_mode']:o}{size}{more}"
+    flags = mount["tmpfs_flags"] | (MS_RDONLY if mount["read_only"] else 0)
     syscalls.mount("tmpfs", f"/proc/self/fd/{target_fd}", "tmpfs", flags, options)
 
 

@@ -15,12 +15,12 @@ from common.model.container_spec import (
 )
 from worker.api.parse.wire import WireCreate, WireMount, WireTmpfsOptions
 from worker.containers.record import Container
+from worker.containers.tmpfs import tmpfs_plan
 
 Find = Callable[[str], Container]
 _PROPAGATIONS: Final = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _LABELS: Final = frozenset({"z", "Z"})
 _CONSISTENCIES: Final = frozenset({"cached", "consistent", "default", "delegated"})
-_TMPFS_AS_IT_IS: Final = frozenset({"rw", "noexec", "nosuid", "nodev", ""})
 _SIZE: Final = re.compile(r"(\d{1,15})([kmgt]?)b?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MODE_MAX: Final = 0o7777
@@ -228,13 +228,10 @@ def _check_options(wire: WireMount, kind: MountType) -> None:
 
 
 def _tmpfs_options(wire: WireTmpfsOptions) -> TmpfsOptions:
-    words = ("=".join(option) for option in wire.options)
-    for word in words:
-        if word not in _TMPFS_AS_IT_IS:
-            raise NotImplementedHereError(f"the tmpfs option {word} is not available")
+    tmpfs_plan("=".join(option) for option in wire.options)
     if wire.size_bytes < 0:
         raise InvalidInputError(f'invalid mount config for type "tmpfs": size {wire.size_bytes}')
-    return TmpfsOptions(size_bytes=wire.size_bytes, mode=wire.mode)
+    return TmpfsOptions(size_bytes=wire.size_bytes, mode=wire.mode, options=wire.options)
 
 
 # ------------------------------------------------------------------------------------------- tmpfs
@@ -245,9 +242,8 @@ def tmpfs_of(target: str, text: str) -> Mount:
 
     Raises:
         InvalidInputError: options that there are not.
-        NotImplementedHereError: options that there are, but not here.
     """
-    size, mode, read_only = 0, 0, False
+    size, mode, read_only, words = 0, 0, False, []
     for word in text.split(","):
         name, _, value = word.partition("=")
         if name == "size":
@@ -256,13 +252,16 @@ def tmpfs_of(target: str, text: str) -> Mount:
             mode = _mode_of(value, word)
         elif word == "ro":
             read_only = True
-        elif word not in _TMPFS_AS_IT_IS:
-            raise NotImplementedHereError(f"the tmpfs option {word} is not available")
+        else:
+            words.append(word)
+    tmpfs_plan(words)
     return Mount(
         type=MountType.TMPFS,
         target=target,
         read_only=read_only,
-        tmpfs_options=TmpfsOptions(size_bytes=size, mode=mode),
+        tmpfs_options=TmpfsOptions(
+            size_bytes=size, mode=mode, options=tuple((word,) for word in words if word)
+        ),
     )
 
 
