@@ -68,7 +68,8 @@ def test_cp_diff_export_and_commit(node: Host, tmp_path: Path) -> None:
     node.docker("cp", str(tmp_path / "in"), "cp:/mem/in")
     assert inside(node, "cp", "cat /mem/in/l") == "from the host\n"
     assert (
-        inside(node, "cp", "stat -c %u /mem; grep -c ' /mem .*noexec' /proc/mounts; true") == "7\n0\n"
+        inside(node, "cp", "stat -c %u /mem; grep -c ' /mem .*noexec' /proc/mounts; true")
+        == "7\n0\n"
     )
     node.docker("cp", f"{tmp_path}/in/.", "cp:/srv")
     node.docker("cp", "cp:/srv", str(tmp_path / "out"))

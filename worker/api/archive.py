@@ -1,5 +1,6 @@
 """The handlers that read and write a container's files: ``archive``, ``changes``, ``export``."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -13,6 +14,8 @@ from worker.containers.engine import LocalEngine
 from worker.containers.trees import Reading
 
 STAT_HEADER = "X-Docker-Container-Path-Stat"
+UNREAD_SECONDS_MAX = 300.0
+"""How long a client may take nothing of what it asked for, before its connection ends."""
 _TAR = "application/x-tar"
 
 
@@ -76,7 +79,8 @@ async def _send(
     response.enable_chunked_encoding()
     await response.prepare(request)
     async for piece in reading.pieces:
-        await response.write(piece)
+        async with asyncio.timeout(UNREAD_SECONDS_MAX):
+            await response.write(piece)
     await response.write_eof()
     return response
 

@@ -1,16 +1,16 @@
 """The handler of ``POST /commit``: a container's changes as an image."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from aiohttp import web
 
 from common.engine_api.http import flag, json_response, read_json
 from common.engine_json import render
-from common.errors import ConflictError, InvalidInputError
+from common.errors import InvalidInputError
 from worker.containers.engine import LocalEngine
-from worker.containers.record import Container, ContainerState
+from worker.containers.record import Container
 from worker.images.changes import Settings, settings_of
 from worker.images.committed import check_settings, merged_settings
 from worker.images.reference import Reference, parse_reference
@@ -56,30 +56,13 @@ class Commits:
 
     async def _layer(self, container_id: str, *, pauses: bool) -> AsyncGenerator[bytes, None]:
         """What it has changed; all of it stands still meanwhile, so that it fits together."""
-        is_paused = pauses and await self._pause(container_id)
-        try:
-            async with self._engine.trees.layer(container_id) as reading:
-                async for piece in reading.pieces:
-                    yield piece
-        finally:
-            if is_paused:
-                await self._resume(container_id)
-
-    async def _pause(self, container_id: str) -> bool:
-        container = self._engine.get(container_id)
-        if container is None or container.state is not ContainerState.RUNNING:
-            return False
-        try:
-            await self._engine.pause(container_id)
-        except ConflictError:  # it has just ended
-            return False
-        return True
-
-    async def _resume(self, container_id: str) -> None:
-        try:
-            await self._engine.unpause(container_id)
-        except ConflictError:  # somebody else has, or it was killed
-            return
+        trees = self._engine.trees
+        async with AsyncExitStack() as stack:
+            if pauses:
+                await stack.enter_async_context(trees.standing_still(container_id))
+            reading = await stack.enter_async_context(trees.layer(container_id))
+            async for piece in reading.pieces:
+                yield piece
 
 
 def settings_of_container(container: Container, image: Mapping[str, Any]) -> Settings:

@@ -73,7 +73,7 @@ class LocalEngine:
         self._updating = Updating(register, machinery.runtime)
         self._attaching = Attaching(register, machinery.runtime)
         self.execs = Execs(register, machinery.runtime, self._keeper, surroundings.new_id)
-        self.trees = Trees(register, self._workshop, machinery)
+        self.trees = Trees(register, self._workshop, machinery, self._ending)
         self._removing.forget = self.execs.forget
         self._running.remove = self._removing.remove_after_end
 
@@ -82,6 +82,7 @@ class LocalEngine:
         try:
             containers = await asyncio.to_thread(self._workshop.records.open)
             await self._recovering.recover(containers)
+            await self.trees.recover()
             self._keeper.spawn(self._workshop.publishing.go_on(self._clock))
         except BaseException as error:
             await self._keeper.close(error)

@@ -72,8 +72,7 @@ class Extractor:
             if not entry.isdir():
                 raise InvalidInputError(f"invalid archive: {entry.name!r} is not a file's name")
             return
-        if entry.ischr() or entry.isblk():
-            raise NotImplementedHereError(f"{entry.name!r} is a device, which is not copied")
+        _check_kind(entry)
         above, name = posixpath.split(path)
         parent = self._parent(above)
         try:
@@ -157,10 +156,8 @@ class Extractor:
             return
         if entry.issym():
             os.symlink(os.fsencode(entry.linkname), name, dir_fd=parent)
-        elif entry.isfifo():
-            os.mkfifo(name, entry.mode & 0o7777, dir_fd=parent)
         else:
-            raise InvalidInputError(f"invalid archive: {entry.name!r} is of unknown type")
+            os.mkfifo(name, entry.mode & 0o7777, dir_fd=parent)
         self._own(name, parent, self._owner(entry))
 
     def _link(self, entry: tarfile.TarInfo, parent: int, name: bytes) -> None:
@@ -168,6 +165,10 @@ class Extractor:
         source = open_beneath_root(self._root, above, _DIRECTORY)
         try:
             os.link(last, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        except PermissionError as error:
+            raise InvalidInputError(
+                f"invalid archive: {entry.linkname!r} cannot have another name: it is a directory"
+            ) from error
         finally:
             os.close(source)
 
@@ -205,6 +206,17 @@ class Extractor:
                     os.utime(held, ns=(modified, modified))
                 finally:
                     os.close(held)
+
+
+def _check_kind(entry: tarfile.TarInfo) -> None:
+    """Before anything makes room for it."""
+    if entry.ischr() or entry.isblk():
+        raise NotImplementedHereError(f"{entry.name!r} is a device, which is not copied")
+    known = (entry.isdir, entry.isreg, entry.islnk, entry.issym, entry.isfifo)
+    if not any(is_it() for is_it in known):
+        raise InvalidInputError(f"invalid archive: {entry.name!r} is of unknown type")
+    if (entry.issym() or entry.islnk()) and (not entry.linkname or "\0" in entry.linkname):
+        raise InvalidInputError(f"invalid archive: {entry.name!r} is a link to nowhere")
 
 
 def entry_path(name: str) -> bytes:

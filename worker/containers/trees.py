@@ -17,8 +17,10 @@ from typing import Any, Final
 import common.errors
 from common.errors import ConflictError, SwarmdError, SystemFailureError
 from common.model.container_spec import MountType
+from worker.containers.ending import Ending
 from worker.containers.ports import Images, Volumes
-from worker.containers.record import Container, MountPoint
+from worker.containers.record import Container, ContainerState, MountPoint
+from worker.containers.records import disk_errors
 from worker.containers.register import Live, Register
 from worker.containers.tree_order import TreeMount, TreeOrder, Work
 from worker.containers.tree_path import tree_path
@@ -46,8 +48,10 @@ class Reading:
 class Trees:
     """One per node."""
 
-    def __init__(self, register: Register, workshop: Workshop, machinery: Machinery) -> None:
-        self._register, self._workshop = register, workshop
+    def __init__(
+        self, register: Register, workshop: Workshop, machinery: Machinery, ending: Ending
+    ) -> None:
+        self._register, self._workshop, self._ending = register, workshop, ending
         self._images: Images = machinery.images
         self._volumes: Volumes = machinery.volumes
         self._places = asyncio.Semaphore(HELPERS_MAX)
@@ -108,6 +112,42 @@ class Trees:
         """
         async with self._reading(container_id, Work.LAYER) as found:
             yield found
+
+    @asynccontextmanager
+    async def standing_still(self, container_id: str) -> AsyncIterator[None]:
+        """All of a container stands still meanwhile, if it runs; a crash does not leave it so.
+
+        Raises:
+            NotFoundError: there is no such container.
+            SystemFailureError: the kernel or the disk refused.
+        """
+        live = self._register.known(container_id)
+        if live.container.state is not ContainerState.RUNNING:
+            yield
+            return
+        mark = self._mark(container_id)
+        with disk_errors():
+            mark.touch()
+        try:
+            with suppress(ConflictError):  # it has just ended
+                await self._ending.pause(live)
+            yield
+        finally:
+            await self._go_on(live)
+
+    async def recover(self) -> None:
+        """Lets those go on that stood still when this process ended."""
+        for live in self._register.all():
+            if self._mark(live.container.id).exists():
+                await self._go_on(live)
+
+    async def _go_on(self, live: Live) -> None:
+        with suppress(ConflictError):  # somebody else has let it go on, or it was killed
+            await self._ending.unpause(live)
+        self._mark(live.container.id).unlink(missing_ok=True)
+
+    def _mark(self, container_id: str) -> Path:
+        return Path(self._workshop.places(container_id).file("still"))
 
     async def put(
         self,
@@ -255,7 +295,7 @@ class Helper:
     async def feed(self, chunks: AsyncIterator[bytes]) -> None:
         """Gives it an archive; it may stop taking it, and says why in its next line."""
         try:
-            async for chunk in chunks:
+            while (chunk := await _next(chunks)) is not None:
                 await self._give(chunk)
         except (BrokenPipeError, ConnectionResetError):
             return
@@ -329,6 +369,12 @@ async def a_helper(order: TreeOrder) -> AsyncIterator[Helper]:
         yield helper
     finally:
         await asyncio.shield(helper.close())
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """The next piece of an archive, None at its end; whoever sends it is not waited for without end."""
+    async with _patience():
+        return await anext(chunks, None)
 
 
 @asynccontextmanager

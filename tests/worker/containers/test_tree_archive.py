@@ -3,11 +3,15 @@
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from common.errors import InvalidInputError, NotImplementedHereError, SystemFailureError
 from tests.support.archives import directory, entry, file, hardlink, symlink, tar
@@ -197,3 +201,42 @@ def test_kinds_are_kept_on_request(root: Path, case: str) -> None:
     extract(archive, root)
 
     assert (root / "d").is_dir() == (root / "f").is_dir()
+
+
+NAMES = st.sampled_from(
+    ["a", "b", "a/b", "a/b/c", "b/a", "../beside/f", "/a", "./b", "a/../b", "."]
+)
+TARGETS = st.sampled_from(["a", "b", "..", "../beside", "../beside/f", "/", "a/b", "../root/a", ""])
+
+
+@st.composite
+def members(draw: st.DrawFn) -> list[tuple[tarfile.TarInfo, bytes]]:
+    made = []
+    for _ in range(draw(st.integers(1, 6))):
+        name, target = draw(NAMES), draw(TARGETS)
+        any_kind = [file(name), directory(name), symlink(name, target), hardlink(name, target)]
+        made.append(draw(st.sampled_from(any_kind)))
+    return made
+
+
+@given(members(), st.booleans())
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_archive_reaches_what_lies_beside(
+    tmp_path: Path, archive: list[tuple[tarfile.TarInfo, bytes]], is_strict: bool
+) -> None:
+    """Whatever links, names and kinds an archive puts together, each entry by itself."""
+    with tempfile.TemporaryDirectory(dir=tmp_path) as place:
+        (Path(place) / "beside").mkdir()
+        (Path(place) / "beside/f").write_text("as it was")
+        root = Path(place) / "root"
+        root.mkdir()
+        for member in archive:
+            with suppress(InvalidInputError):
+                extract(tar(member), root, is_strict=is_strict)
+
+        assert names(Path(place) / "beside") == ["f"]
+        assert (Path(place) / "beside/f").read_text() == "as it was"
+        assert (Path(place) / "beside/f").stat().st_nlink == 1
+        assert sorted(one.name for one in Path(place).iterdir()) == ["beside", "root"]
