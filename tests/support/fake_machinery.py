@@ -72,6 +72,7 @@ class FakeRuntime:
 
     clock: Clock
     bundles: dict[str, Bundle] = field(default_factory=dict)
+    pids: dict[str, int] = field(default_factory=dict)
     exits: dict[str, Exit] = field(default_factory=dict)
     signals: list[tuple[str, int]] = field(default_factory=list)
     ignored_signals: set[int] = field(default_factory=set)
@@ -100,11 +101,14 @@ class FakeRuntime:
             raise self.refusal
         self.bundles[bundle.id] = bundle
         self.exits.pop(bundle.id, None)
-        return 1000 + len(self.bundles)
+        self.pids[bundle.id] = pid = 1000 + len(self.bundles)
+        await asyncio.sleep(0)  # whoever asked may be gone before it hears of it
+        return pid
 
     async def end(self, container_id: str, code: int, *, oom_killed: bool = False) -> None:
         async with self._ended:
             del self.bundles[container_id]
+            del self.pids[container_id]
             self.frozen.discard(container_id)
             self.exits[container_id] = Exit(
                 id=container_id, code=code, oom_killed=oom_killed, at=self.clock.now()
@@ -187,10 +191,12 @@ class FakeRuntime:
     async def pause(self, container_id: str) -> None:
         self._check_runs(container_id)
         self.frozen.add(container_id)
+        await asyncio.sleep(0)
 
     async def resume(self, container_id: str) -> None:
         self._check_runs(container_id)
         self.frozen.discard(container_id)
+        await asyncio.sleep(0)
         waiting, self._waiting = self._waiting, []
         for one, number in waiting:
             await self.signal(one, number)
@@ -202,6 +208,9 @@ class FakeRuntime:
     async def usage(self, container_id: str) -> Usage:
         self._check_runs(container_id)
         return Usage(pids=1)
+
+    async def first_processes(self) -> Mapping[str, int]:
+        return self.pids
 
     async def processes(self, container_id: str) -> Sequence[int]:
         self._check_runs(container_id)
@@ -234,6 +243,7 @@ class FakeNetworks:
 
     async def attach(self, container_id: str) -> Sandbox:
         self.attached.add(container_id)
+        await asyncio.sleep(0)
         attachment = Attachment(address="10.0.0.2", prefix_length=16, gateway="10.0.0.1")
         return Sandbox(
             namespace=f"/netns/{container_id}", attachment=attachment, nameservers=("9.9.9.9",)

@@ -64,6 +64,7 @@ class Machine:
     def reboot(self) -> None:
         """All processes are gone, and nobody knows how they ended."""
         self.runtime.bundles.clear()
+        self.runtime.pids.clear()
         self.runtime.exits.clear()
         self.runtime.frozen.clear()
         self.networks.attached.clear()

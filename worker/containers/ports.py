@@ -145,6 +145,10 @@ class AttachingRuntime(Protocol):
         """
         ...
 
+    async def first_processes(self) -> Mapping[str, int]:
+        """Pids on the host of the first processes of containers that live; 0 for one that nobody can tell."""
+        ...
+
     async def processes(self, container_id: str) -> Sequence[int]:
         """Pids of all its processes, on the host.
 

@@ -29,11 +29,11 @@ class Recovering:
         for container in containers:
             self._workshop.hold(container)
             lives.append(self._register.add(container))
-        running = await self._runtime.running()
-        for stray in sorted(running - {container.id for container in containers}):
+        running = await self._runtime.first_processes()
+        for stray in sorted(running.keys() - {container.id for container in containers}):
             await self._end_stray(stray)
         for live in lives:
-            await self._recover(live, is_running=live.container.id in running)
+            await self._recover(live, running.get(live.container.id))
         await self._workshop.tidy([live.container.id for live in lives if live.watcher is not None])
         for live in lives:
             if live.watcher is not None:
@@ -41,10 +41,11 @@ class Recovering:
             elif _has_ended(live.container):
                 self._running.follow_up(live)
 
-    async def _recover(self, live: Live, *, is_running: bool) -> None:
+    async def _recover(self, live: Live, pid: int | None) -> None:
         now = self._register.clock.now()
-        match recovery_of(live.container, is_running=is_running, now=now):
+        match recovery_of(live.container, is_running=pid is not None, now=now):
             case Adopt(container=container):
+                container = replace(container, pid=pid or container.pid)
                 self._register.update(live, container)
                 await self._freeze_again(container)
                 self._running.look_after(live)
@@ -67,7 +68,9 @@ class Recovering:
         try:
             ended = await self._running.known_end(live.container.id)
         except TimeoutError:  # it was just being started
-            self._register.update(live, replace(live.container, state=ContainerState.RUNNING))
+            pid = (await self._runtime.first_processes()).get(live.container.id, 0)
+            running = replace(live.container, state=ContainerState.RUNNING, pid=pid)
+            self._register.update(live, running)
             self._running.look_after(live)
             return
         now = self._register.clock.now()

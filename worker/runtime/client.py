@@ -10,7 +10,7 @@ import socket
 import sys
 import zlib
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -435,6 +435,13 @@ class RuntimeClient:
         if not isinstance(answer, list):
             raise SystemFailureError(f"not a list of containers: {answer!r}")
         return frozenset(map(str, answer))
+
+    async def first_processes(self) -> Mapping[str, int]:
+        """Pids on the host of the first processes that live; 0 for one whose supervisor is too old to tell."""
+        answer = await self._ask_again(wire.RUNNING, wire.WITH_PIDS)
+        if not isinstance(answer, list):
+            raise SystemFailureError(f"not a list of containers: {answer!r}")
+        return dict((one, 0) if isinstance(one, str) else one for one in answer)
 
 
 def _triple(answer: object) -> tuple[int, bool, float]:

@@ -92,9 +92,7 @@ class Supervisor:
             wire.RESIZE: self._resize,
             wire.CLEANUP: self._cleanup,
             wire.LEASE: self._lease,
-            wire.RUNNING: lambda request, _: request.answer(
-                [one.id for one in self.held.values() if one.pid]
-            ),
+            wire.RUNNING: self._tell_running,
             wire.REEXEC: self._reexec,
             wire.SHUTDOWN: self._shutdown,
             **self._reins.verbs(),
@@ -155,6 +153,13 @@ class Supervisor:
                 held.starter.answer(held.pid)
                 held.starter = None
         # Else its end is near, and the reply comes with it.
+
+    def _tell_running(self, request: "Request", how: object) -> None:
+        live = [one for one in self.held.values() if one.pid]
+        if how == wire.WITH_PIDS:
+            request.answer([(one.id, one.pid) for one in live])
+        else:
+            request.answer([one.id for one in live])
 
     def _mark_path(self, container_id: str) -> str:
         return f"{self._exec_root}/{RUNNING}/{container_id}"

@@ -322,7 +322,7 @@ async def test_an_end_while_swarmd_was_away_is_found_with_its_code(machine: Mach
 async def test_after_a_reboot_nobody_knows_the_code(machine: Machine) -> None:
     async with machine.engine() as engine:
         container = await engine.start((await engine.create(config())).id)
-    machine.runtime.bundles.clear()
+    machine.reboot()
 
     async with machine.engine() as engine:
         found = engine.find(container.id)
