@@ -284,6 +284,7 @@ async def test_two_are_attached_at_once(world: World) -> None:
     deaf = await world.client.attach("a", with_output=False)
     await first.write(b"one\n")
     assert await read_until(first, b"one\n") == await read_until(second, b"one\n")
+    await second.resize(10, 10)  # Nothing without a terminal.
     await second.write(b"two\n")
     assert await read_until(first, b"two\n") == await read_until(second, b"two\n")
     first.close()

@@ -5,10 +5,10 @@ import os
 from worker.runtime import terminal
 from worker.runtime.eventloop import EventLoop, after_ms
 from worker.runtime.held import DRAIN_BYTES_MAX, PUMP_BYTES, Held
-from worker.runtime.launch import Launcher
+from worker.runtime.launch import Launcher, is_ending
 from worker.runtime.process import READY
 from worker.runtime.programs import failure_code
-from worker.runtime.refusal import INVALID, SYSTEM, UNAVAILABLE, Refusal
+from worker.runtime.refusal import INVALID, NOT_FOUND, SYSTEM, UNAVAILABLE, Refusal
 from worker.runtime.reports import Report, exit_code
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ class Execution:
     __slots__ = (
         "console",
         "container_id",
+        "held",
         "is_late",
         "is_spawned",
         "output",
@@ -45,6 +46,8 @@ class Execution:
         self, container_id: str, request: "Request", *, output_max: int, is_spawned: bool
     ) -> None:
         self.container_id = container_id
+        self.held: Held | None = None
+        """Its container, while it is set up."""
         self.request = request
         self.is_spawned = is_spawned
         """Whether its client has its descriptors, is told its pid at the start and its code at the end."""
@@ -132,6 +135,7 @@ class Executions:
         self._check_room()
         limit = min(order["output_max_bytes"], OUTPUT_MAX_BYTES)
         execution = Execution(held.id, request, output_max=limit, is_spawned=False)
+        execution.held = held
         self._launcher.collect(held, order["argv"], execution)
         self._by_pid[execution.pid] = execution
         self._loop.watch(execution.output_fd, lambda _: self._pump(execution))
@@ -158,7 +162,7 @@ class Executions:
         if execution.report.has_executed:
             execution.request.answer((exit_code(status), bytes(execution.output)))
             return
-        refusal = execution.report.refusal(status)
+        refusal = _refusal(execution, status)
         if refusal.kind == INVALID:
             words = refusal.message.encode(errors="replace")
             execution.request.answer((failure_code(refusal.message), words))
@@ -173,6 +177,7 @@ class Executions:
         try:
             self._check_room()
             execution = Execution(held.id, request, output_max=0, is_spawned=True)
+            execution.held = held
             self._launcher.spawn(held, order, descriptors, execution)
         finally:
             for fd in descriptors:
@@ -190,6 +195,7 @@ class Executions:
         execution.close_report(self._loop)
         self._loop.cancel(f"exec {execution.pid}")
         if execution.report.has_executed:
+            execution.held = None
             execution.request.answer(execution.pid)
         # Else its end is near, and the reply comes with it.
 
@@ -241,4 +247,13 @@ class Executions:
             words = f"the process did not come to run in {SETUP_SECONDS} s"
             execution.request.refuse(Refusal(SYSTEM, words))
         else:
-            execution.request.refuse(execution.report.refusal(status))
+            execution.request.refuse(_refusal(execution, status))
+
+
+def _refusal(execution: Execution, status: int) -> Refusal:
+    """Why it did not come to run; the end of its container says more than what that has led to."""
+    refusal = execution.report.refusal(status)
+    held = execution.held
+    if refusal.kind == SYSTEM and held is not None and (held.is_killed or is_ending(held.pid)):
+        return Refusal(NOT_FOUND, f"container {execution.container_id} is not running")
+    return refusal

@@ -53,6 +53,7 @@ class Held:
         "console",
         "id",
         "input",
+        "is_killed",
         "log",
         "lost_entries",
         "pid",
@@ -68,6 +69,8 @@ class Held:
         self.process = process
         """What a further process gets, too."""
         self.pid = 0
+        self.is_killed = False
+        """Whether all its processes were sent SIGKILL."""
         self.streams: list[Stream] = []
         self.input: Input | None = None
         """None: it reads /dev/null."""
@@ -198,7 +201,7 @@ class Held:
         """Takes in those who waited for the start, or an audience for the first who comes later."""
         self.audience = audience
         audience.on_relief = self._relieve
-        audience.on_size = self.resize
+        audience.on_size = self.resize if self._has_terminal else None
         if self.console < 0:  # Else its input is not there yet: what is said to it waits.
             audience.open(self.input)
 

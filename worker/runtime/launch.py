@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _OWN_PID_NAMESPACE = "/proc/self/ns/pid"
 _ALL_CAPABILITIES = (1 << 64) - 1
 _STANDARD_STREAMS = 3
+_FLAGS_PLACE = 6
+"""Of the words after the name in /proc/<pid>/stat."""
+_PF_EXITING = 0x4
 _OUTPUTS = 2
 FILTERS_MAX = 32
 """Different seccomp filters that are kept once for all containers that have them."""
@@ -188,7 +191,7 @@ class Launcher:
             if execution.pid == 0:
                 become_further_process(process, around)
         except OSError as error:
-            if not _is_alive(held.pid):
+            if is_ending(held.pid):
                 raise Refusal(NOT_FOUND, f"container {held.id} is not running") from error
             raise
 
@@ -232,6 +235,11 @@ def _open_null() -> int:
     return fd
 
 
-def _is_alive(pid: int) -> bool:
-    """Whether a child of ours runs; a zombie does not."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+def is_ending(pid: int) -> bool:
+    """Whether a child of ours has ended, or is about to: its namespace takes no process any more."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return bool(int(words[_FLAGS_PLACE]) & _PF_EXITING)

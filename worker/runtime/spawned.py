@@ -179,6 +179,7 @@ class SpawnedProcess(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None  # asyncio does not take that it is ended twice.
         self._fail(SupervisorLostError())
 
     def _fail(self, error: Exception) -> None:

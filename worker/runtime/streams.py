@@ -81,6 +81,7 @@ class AttachedStreams(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
         self._lose()
 
     def _lose(self) -> None:
@@ -89,6 +90,10 @@ class AttachedStreams(asyncio.Protocol):
         self._writable.set()
         if not self._answer.done():
             self._answer.set_exception(SupervisorLostError())
+        self._abort()
+
+    def _abort(self) -> None:
+        """Ends the connection, unless it has ended: asyncio does not take that twice."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -158,7 +163,7 @@ class AttachedStreams(asyncio.Protocol):
         self._is_closed = True
         self._writable.set()
         if self._transport.get_write_buffer_size():
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._abort)
         self._transport.close()
 
 

@@ -284,6 +284,7 @@ class Supervisor:
     def _kill_all(self, container_id: str) -> None:
         held = self.held.get(container_id)
         if held is not None and held.pid > 0:
+            held.is_killed = True
             os.kill(held.pid, _SIGKILL)
             self._cgroups.kill(container_id)
 
