@@ -129,6 +129,10 @@ def test_volumes_by_hand(node: Host) -> None:
     assert set(node.docker("volume", "ls", "-q").stdout.split()) == {"store", anonymous}
     assert anonymous in node.docker("volume", "prune", "-f").stdout
     assert "store" in node.docker("volume", "prune", "-a", "-f").stdout
+    node.docker("volume", "create", "")
+    pruned = node.docker("system", "prune", "--volumes", "-f").stdout
+    assert "Total reclaimed space" in pruned
+    assert not node.docker("volume", "ls", "-q").stdout
     run(node, "goes", "-v", "/anonymous", "--rm", script="true")
     wait_for("its volume to go with it", lambda: not node.docker("volume", "ls", "-q").stdout)
 

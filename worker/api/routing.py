@@ -13,6 +13,7 @@ from worker.api.lifecycle import Lifecycle
 from worker.api.machine import memory_bytes, node_of
 from worker.api.networks import Networks
 from worker.api.ports import NodeNetworks
+from worker.api.pruning import Pruning
 from worker.api.stats import Stats
 from worker.api.system_df import SystemDf
 from worker.api.volumes import Volumes
@@ -35,11 +36,15 @@ def routes(
     attach, exec_ = Attach(engine), Execs(engine)
     stats = Stats(engine, clock, memory_bytes=memory_bytes())
     archive, commits = Archive(engine), Commits(engine, images)
+    pruning = Pruning(images, clock)
     system_df = SystemDf(engine, images, volumes, clock)
     return [
         web.get("/images/json", image.list, allow_head=False),
         web.post("/images/create", image.create),
         web.post("/images/load", image.load),
+        web.post("/images/prune", pruning.images),
+        web.post("/networks/prune", pruning.networks),
+        web.post("/build/prune", pruning.builds),
         web.get("/images/{name:.+}/json", image.inspect, allow_head=False),
         web.get("/images/{name:.+}/history", image.history, allow_head=False),
         web.post("/images/{name:.+}/tag", image.tag),

@@ -56,6 +56,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What a prune has taken away."""
+
+    removed: tuple[Removed, ...] = ()
+    bytes_freed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """An image to be made of another and what a container has changed."""
 
@@ -406,6 +414,28 @@ class ImageStore:
         for item in verdict:
             self._tell("untag" if item.untagged else "delete", stored.id, stored.id)
         return verdict
+
+    async def prune(self, wanted: Callable[[Image], bool]) -> Pruned:
+        """Removes those of the wanted images that no container is made from, with all their names.
+
+        Raises:
+            SystemFailureError: the disk said no; some may be gone.
+        """
+        removed: list[Removed] = []
+        sizes = dict[str, int]()
+        for image in self.all():
+            if image.containers or not wanted(image):
+                continue
+            layers = zip(image.stored.layers, self.layer_sizes(image.id), strict=True)
+            try:
+                removed += await self.remove(image.id, force=True, is_running=lambda _: False)
+            except (NotFoundError, ConflictError):  # it is gone, or in use since just now
+                continue
+            sizes |= layers
+        left = {layer for stored in self._index.images.values() for layer in stored.layers}
+        freed = sum(size for layer, size in sizes.items() if layer not in left)
+        self._events.tell("image", "prune", "", {"reclaimed": str(freed)})
+        return Pruned(removed=tuple(removed), bytes_freed=freed)
 
     async def _forget(self, stored: StoredImage, removed: Sequence[Removed]) -> None:
         gone = {str(parse_reference(item.untagged)) for item in removed if item.untagged}
