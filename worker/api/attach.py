@@ -94,7 +94,11 @@ class Attach:
         if not options.stream:
             yield None
             return
-        streams = await self._engine.attach(container.id)
+        streams = await self._engine.attach(
+            container.id,
+            with_input=options.stdin,
+            with_output=options.stdout or options.stderr,
+        )
         try:
             yield streams
         finally:

@@ -1,6 +1,7 @@
 """The handlers of ``/containers``: looking at them."""
 
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
 
 from aiohttp import web
 
@@ -10,7 +11,10 @@ from common.engine_api.http import filters, flag, integer, json_list_response, j
 from common.engine_api.logs import LogOptions, LogResponse, log_options
 from common.engine_api.streaming import while_connected
 from common.errors import NotFoundError
+from worker.api.networks import network_id
 from worker.api.render.container import render_container, render_container_summary
+from worker.api.render.shown import Around
+from worker.api.sizes import container_sizes
 from worker.containers.engine import LocalEngine
 from worker.containers.log_lines import LogQuery
 from worker.containers.record import Container
@@ -57,9 +61,27 @@ class Containers:
         ]
         now = self._clock.now()
         shown = found[:limit] if limit > 0 else found
+        sizes = await self._all_sizes(shown) if flag(request, "size") else {}
         return await json_list_response(
-            request, shown, lambda container: render_container_summary(container, now=now)
+            request,
+            shown,
+            lambda container: render_container_summary(
+                container,
+                now=now,
+                network_id=network_id(container.config.network),
+                sizes=sizes.get(container.id, {}),
+            ),
         )
+
+    async def _all_sizes(self, shown: Sequence[Container]) -> dict[str, Mapping[str, int]]:
+        """Of each but those that are removed meanwhile."""
+        found = {}
+        for container in shown:
+            with suppress(NotFoundError):
+                found[container.id] = await container_sizes(
+                    self._engine, self._images, container.id
+                )
+        return found
 
     def _image_ids(self, wanted: Filters) -> set[str] | None:
         names = wanted.get("ancestor")
@@ -76,8 +98,33 @@ class Containers:
     async def inspect(self, request: web.Request) -> web.Response:
         """``GET /containers/{id}/json``."""
         container = self._engine.find(request.match_info["id"])
-        log_path = self._engine.log_path(container.id)
-        return json_response(render_container(container, log_path=log_path))
+        wants_sizes = flag(request, "size")
+        sizes = (
+            await container_sizes(self._engine, self._images, container.id) if wants_sizes else {}
+        )
+        return json_response(render_container(container, self._around(container, sizes)))
+
+    def _around(self, container: Container, sizes: Mapping[str, int]) -> Around:
+        image, places = self._images.resolve(container.image_id), self._engine.places(container.id)
+        return Around(
+            log_path=self._engine.log_path(container.id),
+            etc=places.etc,
+            layers=image.layers,
+            upper=places.file("upper"),
+            work=places.file("work"),
+            merged=places.merged,
+            entrypoint=image.entrypoint,
+            image_volumes=image.volumes,
+            exec_ids=self._engine.execs.of(container.id),
+            network_id=network_id(container.config.network),
+            sizes=sizes,
+        )
+
+    async def top(self, request: web.Request) -> web.Response:
+        """``GET /containers/{id}/top``."""
+        container = self._engine.find(request.match_info["id"])
+        table = await self._engine.top(container.id, request.query.get("ps_args", ""))
+        return json_response({"Titles": table.titles, "Processes": table.processes})
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """``GET /containers/{id}/logs``."""

@@ -124,7 +124,8 @@ class Lifecycle:
             condition = WaitCondition(text)
         except ValueError:
             raise InvalidInputError(f'invalid condition: "{text}"') from None
-        ending = self._engine.wait(self._id(request), condition)
+        container_id = self._id(request)
+        ending = self._engine.wait(container_id, condition)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -132,8 +133,9 @@ class Lifecycle:
         async def tell() -> None:
             ended = await ending
             answer: dict[str, Any] = {"StatusCode": ended.exit_code}
-            if ended.error:
-                answer["Error"] = {"Message": ended.error}
+            left = self._engine.get(container_id)
+            if left is not None and left.state is ContainerState.DEAD:  # it was not removed in full
+                answer["Error"] = {"Message": left.error}
             await response.write((json.dumps(answer) + "\n").encode())
 
         await while_connected(request, tell())

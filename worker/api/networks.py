@@ -34,7 +34,7 @@ class Networks:
         reference = request.match_info["id"]
         scope = request.query.get("scope", "local")
         for name in _DRIVERS if scope == "local" else ():
-            if reference == name or _id(name).startswith(reference):
+            if reference == name or network_id(name).startswith(reference):
                 containers = {
                     container.id: _endpoint(container)
                     for container in self._engine.all()
@@ -53,7 +53,7 @@ class Networks:
             options = {"com.docker.network.bridge.name": bridge.name}
         return {
             "Name": name,
-            "Id": _id(name),
+            "Id": network_id(name),
             "Created": ZERO_TIME,
             "Scope": "local",
             "Driver": _DRIVERS[name],
@@ -71,7 +71,7 @@ class Networks:
         }
 
 
-def _id(name: str) -> str:
+def network_id(name: str) -> str:
     """An id that stays the same: these networks are the same as long as the node is."""
     return hashlib.sha256(f"swarmd network {name}".encode()).hexdigest()
 

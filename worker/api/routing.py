@@ -66,6 +66,7 @@ def routes(
         web.post("/containers/{id}/update", lifecycle.update),
         web.post("/containers/{id}/wait", lifecycle.wait),
         web.delete("/containers/{id}", lifecycle.remove),
+        web.get("/containers/{id}/top", container.top, allow_head=False),
         web.get("/containers/{id}/stats", stats.stats, allow_head=False),
         web.post("/containers/{id}/attach", attach.attach),
         web.get("/containers/{id}/attach/ws", attach.attach_web_socket, allow_head=False),

@@ -17,6 +17,7 @@ from common.ids import IdSource
 from common.keeper import Keeper
 from common.model.endpoint import Protocol
 from worker.containers.attaching import Attaching
+from worker.containers.bundle_of import Places
 from worker.containers.creating import Creating
 from worker.containers.ending import Ending
 from worker.containers.execs import Execs
@@ -142,6 +143,10 @@ class LocalEngine:
         container = self._known(container_id).container
         path = self._workshop.places(container_id).file(container.log_file)
         return log_options_of(container.config.log_driver, path=path, facts=facts_of(container))
+
+    def places(self, container_id: str) -> Places:
+        """Its directories."""
+        return self._workshop.places(self._known(container_id).container.id)
 
     def logs(self, container_id: str, query: LogQuery) -> AsyncGenerator[LogRecord, None]:
         """Lines of its log, oldest first; with ``follow`` until it has ended and been read to the end.

@@ -23,8 +23,14 @@ from worker.api.parse.namespaces import NamespaceModes, namespaces_of
 from worker.api.parse.ports import bindings_of, exposed_of
 from worker.api.parse.resources import check_resources, requirements_of
 from worker.api.parse.security import SecurityOptions, security_of
-from worker.api.parse.wire import WireCreate, WireHostConfig
-from worker.containers.record import Container, ContainerConfig, HostOptions, RestartPolicy
+from worker.api.parse.wire import WireCreate, WireDevice, WireHostConfig
+from worker.containers.record import (
+    Container,
+    ContainerConfig,
+    DeviceMapping,
+    HostOptions,
+    RestartPolicy,
+)
 from worker.containers.restart_policy import check_policy
 
 HOSTNAME_MAX: Final = 64
@@ -39,7 +45,7 @@ class Node:
     """What of the node a request can be about."""
 
     find: Callable[[str], Container]
-    """A container by name or id; raises ``NotFoundError``."""
+    """A container by name or id; raises an error where there is none."""
     cpus: int
     gateway: str
     """What ``host-gateway`` means: the bridge's own address."""
@@ -90,7 +96,7 @@ def creation_of(wire: WireCreate, *, name: str, node: Node, image: ImageFacts) -
 
     Raises:
         InvalidInputError: it contradicts itself, in Docker's words.
-        NotFoundError: it names a container that there is not.
+        SwarmdError: what ``node.find`` raises.
         NotImplementedHereError: it could be, but not here.
     """
     host = wire.host_config
@@ -216,7 +222,7 @@ def _options(
         seccomp_profile=security.seccomp_profile,
         masked_paths=host.masked_paths,
         read_only_paths=host.readonly_paths,
-        devices=host.devices,
+        devices=tuple(map(device_of, host.devices)),
         device_cgroup_rules=host.device_cgroup_rules,
         device_requests=host.device_requests,
         shm_bytes=host.shm_size,
@@ -250,6 +256,24 @@ def _options(
     )
 
 
+def device_of(given: WireDevice) -> DeviceMapping:
+    """A device with what its client has left out: the same place in the container, and every permission.
+
+    Raises:
+        InvalidInputError: it cannot be.
+    """
+    permissions = given.cgroup_permissions or "rwm"
+    if not given.path_on_host.startswith("/"):
+        raise InvalidInputError(f"invalid device path: {given.path_on_host!r}")
+    if set(permissions) - set("rwm"):
+        raise InvalidInputError(f"invalid device permissions: {permissions!r}")
+    return DeviceMapping(
+        path_on_host=given.path_on_host,
+        path_in_container=given.path_in_container or given.path_on_host,
+        cgroup_permissions=permissions,
+    )
+
+
 def console_size(given: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns; (0, 0) when they are not given.
 
@@ -270,6 +294,7 @@ def _extra(wire: WireCreate) -> dict[str, str]:
         "Annotations": dict(host.annotations),
         "ArgsEscaped": wire.args_escaped,
         "ContainerIDFile": host.container_id_file,
+        "Mounts": [mount.target for mount in host.mounts],
         "OnBuild": list(wire.on_build),
         "SecurityOpt": list(host.security_opt),
         "Shell": list(wire.shell),

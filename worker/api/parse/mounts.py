@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from common.errors import InvalidInputError, NotFoundError, NotImplementedHereError
+from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.container_spec import (
     BindOptions,
     Mount,
@@ -32,7 +32,7 @@ def mounts_of(wire: WireCreate, find: Find) -> tuple[Mount, ...]:
 
     Raises:
         InvalidInputError: it cannot be, in Docker's words.
-        NotFoundError: a container or a volume driver that there is not.
+        SwarmdError: what ``find`` raises.
         NotImplementedHereError: it could be, but not here.
     """
     host = wire.host_config
@@ -69,7 +69,7 @@ def _place(target: str) -> str:
 
 def _check_driver(name: str) -> None:
     if name not in ("", "local"):
-        raise NotFoundError(
+        raise InvalidInputError(
             f'error looking up volume plugin {name}: plugin "{name}" not found',
             hint="the only driver is local",
         )

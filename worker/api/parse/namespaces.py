@@ -29,7 +29,7 @@ def namespaces_of(wire: WireCreate, find: Find) -> NamespaceModes:
 
     Raises:
         InvalidInputError: a mode that there is not, or that contradicts another wish; in Docker's words.
-        NotFoundError: a container that there is not.
+        SwarmdError: what ``find`` raises.
     """
     host = wire.host_config
     network = _network(wire, find)

@@ -14,7 +14,7 @@ from common.model.container_spec import (
     VolumeOptions,
 )
 from common.model.fields import called
-from worker.containers.record import DeviceMapping, DeviceRequest, RestartPolicy
+from worker.containers.record import DeviceRequest, RestartPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,15 @@ class WireWeight:
 
     path: str = ""
     weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireDevice:
+    """A device of the host."""
+
+    path_on_host: str = ""
+    path_in_container: str = ""
+    cgroup_permissions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +118,7 @@ class WireResources:
     cpu_realtime_runtime: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
-    devices: tuple[DeviceMapping, ...] = ()
+    devices: tuple[WireDevice, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
     device_requests: tuple[DeviceRequest, ...] = ()
     kernel_memory: int = 0

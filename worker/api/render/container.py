@@ -1,31 +1,78 @@
 """Containers as ``docker ps`` and ``docker inspect`` expect them."""
 
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from common.engine_json import render, rfc3339
 from worker.api.render.durations import human_duration
-from worker.containers.record import Container, ContainerState, Health, MountPoint
+from worker.api.render.host_config import render_host_config
+from worker.api.render.shown import Around
+from worker.containers.record import (
+    Container,
+    ContainerState,
+    Health,
+    MountPoint,
+    PortBinding,
+)
 from worker.containers.settle import hostname_of
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a port that is published everywhere is shown with
+_WITH_PROCESS = (ContainerState.RUNNING, ContainerState.PAUSED)
+_ACTIVE = (*_WITH_PROCESS, ContainerState.RESTARTING)
 
-def render_container_summary(container: Container, *, now: float) -> dict[str, Any]:
-    """An item of ``GET /containers/json``."""
+
+def render_container_summary(
+    container: Container,
+    *,
+    now: float,
+    network_id: str = "",
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """An item of ``GET /containers/json``; ``sizes`` as ``Around`` has them."""
     config = container.config
-    return {
+    shown: dict[str, Any] = {
         "Id": container.id,
         "Names": [f"/{config.name}"],
         "Image": config.spec.image,
         "ImageID": container.image_id,
-        "Command": " ".join(container.argv),
+        "Command": " ".join(_words(container.argv)),
         "Created": int(container.created_at),
-        "Ports": [],
+        "Ports": _summary_ports(container),
         "Labels": dict(config.labels),
         "State": container.state.value,
         "Status": status_text(container, now=now),
         "HostConfig": {"NetworkMode": config.network},
-        "NetworkSettings": {"Networks": {config.network: _endpoint(container)}},
+        "NetworkSettings": {"Networks": _networks(container, network_id)},
         "Mounts": [_mount(point) for point in container.mounts],
     }
+    return {**shown, **(sizes or {})}
+
+
+def _words(argv: Iterable[str]) -> Iterable[str]:
+    """As Docker has them: the program as it is, arguments with blanks in quotes."""
+    first, *rest = argv
+    return (first, *(f"'{word}'" if " " in word else word for word in rest))
+
+
+def _summary_ports(container: Container) -> list[dict[str, Any]]:
+    if container.state not in _WITH_PROCESS:
+        return []
+    published = {f"{item.port}/{item.protocol}" for item in container.ports}
+    shown: list[dict[str, Any]] = [
+        {
+            "IP": item.host_ip or EVERYWHERE,
+            "PrivatePort": item.port,
+            "PublicPort": item.host_port,
+            "Type": item.protocol,
+        }
+        for item in container.ports
+    ]
+    for key in container.config.host.exposed_ports:
+        if key not in published:
+            port, _, protocol = key.partition("/")
+            shown.append({"PrivatePort": int(port), "Type": protocol})
+    return shown
 
 
 def status_text(container: Container, *, now: float) -> str:
@@ -53,41 +100,46 @@ def status_text(container: Container, *, now: float) -> str:
             return "Created"
 
 
-def render_container(container: Container, *, log_path: str) -> dict[str, Any]:
+def render_container(container: Container, around: Around) -> dict[str, Any]:
     """``GET /containers/{id}/json``."""
-    return {
+    shown = {
         "Id": container.id,
         "Created": rfc3339(container.created_at),
         "Path": container.argv[0],
         "Args": list(container.argv[1:]),
         "State": _state(container),
         "Image": container.image_id,
-        "LogPath": log_path,
+        "ResolvConfPath": f"{around.etc}/resolv.conf",
+        "HostnamePath": f"{around.etc}/hostname",
+        "HostsPath": f"{around.etc}/hosts",
+        "LogPath": around.log_path,
         "Name": f"/{container.config.name}",
-        "RestartCount": 0,
+        "RestartCount": container.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
-        "HostConfig": _host_config(container),
-        "GraphDriver": {"Name": "overlay2", "Data": None},
+        "ExecIDs": list(around.exec_ids) or None,
+        "HostConfig": render_host_config(container),
+        "GraphDriver": {"Name": "overlay2", "Data": {"ID": container.id, **around.graph}},
         "Mounts": [_mount(point) for point in container.mounts],
-        "Config": _config(container),
-        "NetworkSettings": _network_settings(container),
+        "Config": _config(container, around),
+        "NetworkSettings": _network_settings(container, around.network_id),
     }
+    return {**shown, **around.sizes}
 
 
 def _state(container: Container) -> dict[str, Any]:
+    """One that waits for its next start counts as running, as in Docker."""
     state: dict[str, Any] = {
         "Status": container.state.value,
-        "Running": container.state is ContainerState.RUNNING,
-        "Paused": False,
-        "Restarting": False,
+        "Running": container.state in _ACTIVE,
+        "Paused": container.state is ContainerState.PAUSED,
+        "Restarting": container.state is ContainerState.RESTARTING,
         "OOMKilled": container.oom_killed,
         "Dead": container.state is ContainerState.DEAD,
-        "Pid": container.pid,
+        "Pid": container.pid if container.state in _WITH_PROCESS else 0,
         "ExitCode": container.exit_code,
         "Error": container.error,
         "StartedAt": rfc3339(container.started_at),
@@ -110,89 +162,134 @@ def _state(container: Container) -> dict[str, Any]:
     return state
 
 
-def _config(container: Container) -> dict[str, Any]:
-    config, spec = container.config, container.config.spec
+# ------------------------------------------------------------------------------------------ Config
+
+
+def _config(container: Container, around: Around) -> dict[str, Any]:
+    config, spec, host = container.config, container.config.spec, container.config.host
+    entrypoint, cmd = _command(container, around)
     shown: dict[str, Any] = {
         "Hostname": hostname_of(spec, container.id),
-        "Domainname": "",
+        "Domainname": host.domainname,
         "User": container.user,
-        "AttachStdin": False,
-        "AttachStdout": False,
-        "AttachStderr": False,
+        "AttachStdin": host.attach_stdin,
+        "AttachStdout": host.attach_stdout,
+        "AttachStderr": host.attach_stderr,
         "Tty": spec.tty,
         "OpenStdin": spec.open_stdin,
-        "StdinOnce": False,
+        "StdinOnce": host.stdin_once,
         "Env": list(container.env),
-        "Cmd": list(container.argv),
+        "Cmd": cmd,
         "Image": spec.image,
-        "Volumes": None,
+        "Volumes": _volumes(container, around),
         "WorkingDir": container.working_dir,
-        "Entrypoint": None,
+        "Entrypoint": entrypoint,
+        "OnBuild": _extra(container, "OnBuild"),
         "Labels": dict(config.labels),
         "StopSignal": container.stop_signal,
     }
+    if host.exposed_ports:
+        shown["ExposedPorts"] = {key: {} for key in host.exposed_ports}
+    if host.stop_timeout_seconds is not None:
+        shown["StopTimeout"] = int(host.stop_timeout_seconds)
+    if (shell := _extra(container, "Shell")) is not None:
+        shown["Shell"] = shell
     if container.healthcheck is not None:
         shown["Healthcheck"] = render(container.healthcheck)
     return shown
 
 
-def _host_config(container: Container) -> dict[str, Any]:
-    config, spec = container.config, container.config.spec
-    limits, driver = config.resources.limits, config.log_driver
+def _command(container: Container, around: Around) -> tuple[list[str] | None, list[str] | None]:
+    """Entrypoint and command, as they came together from image and request."""
+    config, argv = container.config, list(container.argv)
+    given = config.entrypoint_given
+    if given is None:
+        entrypoint = list(config.spec.command or around.entrypoint)
+    else:
+        entrypoint = [] if given == ("",) else list(given)
+    if argv[: len(entrypoint)] != entrypoint:  # the image's name means another one now
+        entrypoint = []
+    return entrypoint or None, argv[len(entrypoint) :] or None
+
+
+def _volumes(container: Container, around: Around) -> dict[str, dict[str, str]] | None:
+    targets = [*(_extra(container, "Volumes") or ()), *around.image_volumes]
+    return {target: {} for target in targets} or None
+
+
+def _extra(container: Container, name: str) -> Any:  # noqa: ANN401
+    text = container.config.host.extra.get(name)
+    return None if text is None else json.loads(text)
+
+
+# ----------------------------------------------------------------------------------------- network
+
+
+def _network_settings(container: Container, network_id: str) -> dict[str, Any]:
+    place = container.attachment
     return {
-        "Binds": None,
-        "NetworkMode": config.network,
-        "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
-        "AutoRemove": False,
-        "LogConfig": {
-            "Type": (driver.name if driver else "") or "json-file",
-            "Config": dict(driver.options) if driver else {},
-        },
-        "CapAdd": list(spec.capability_add) or None,
-        "CapDrop": list(spec.capability_drop) or None,
-        "Privileged": False,
-        "ReadonlyRootfs": spec.read_only,
-        "Init": spec.init,
-        "Sysctls": dict(spec.sysctls),
-        "Mounts": render(spec.mounts),
-        "NanoCpus": limits.nano_cpus,
-        "Memory": limits.memory_bytes,
-        "MemoryReservation": config.resources.reservations.memory_bytes,
-        "PidsLimit": limits.pids or None,
-        "OomScoreAdj": spec.oom_score_adj,
-        "Ulimits": [
-            {"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in spec.ulimits
-        ],
+        "Bridge": "",
+        "SandboxID": container.id if container.state in _WITH_PROCESS else "",
+        "SandboxKey": f"/proc/{container.pid}/ns/net" if container.state in _WITH_PROCESS else "",
+        "Ports": _ports(container),
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": _endpoint_id(container),
+        "Gateway": place.gateway,
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": place.address,
+        "IPPrefixLen": place.prefix_length,
+        "IPv6Gateway": "",
+        "MacAddress": place.mac_address,
+        "Networks": _networks(container, network_id),
     }
 
 
-def _network_settings(container: Container) -> dict[str, Any]:
-    place = container.attachment
-    return {
-        "SandboxID": "",
-        "Ports": {},
-        "IPAddress": place.address,
-        "IPPrefixLen": place.prefix_length,
-        "Gateway": place.gateway,
-        "MacAddress": place.mac_address,
-        "Networks": {container.config.network: _endpoint(container)},
-    }
+def _ports(container: Container) -> dict[str, Any]:
+    if container.state not in _WITH_PROCESS:
+        return {}
+    shown: dict[str, Any] = dict.fromkeys(container.config.host.exposed_ports)
+    for item in container.ports:
+        key = f"{item.port}/{item.protocol}"
+        shown[key] = [*(shown.get(key) or ()), _binding(item)]
+    return shown
 
 
-def _endpoint(container: Container) -> dict[str, Any]:
-    place = container.attachment
+def _binding(item: PortBinding) -> dict[str, str]:
+    return {"HostIp": item.host_ip or EVERYWHERE, "HostPort": str(item.host_port)}
+
+
+def _endpoint_id(container: Container) -> str:
+    return container.id if container.attachment.address else ""
+
+
+def _networks(container: Container, network_id: str) -> dict[str, Any]:
+    """None of its own for one in another container's network."""
+    network, place = container.config.network, container.attachment
+    if network.startswith("container:"):
+        return {}
     return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": place.gateway,
-        "IPAddress": place.address,
-        "IPPrefixLen": place.prefix_length,
-        "MacAddress": place.mac_address,
-        "DNSNames": None,
+        network: {
+            "IPAMConfig": None,
+            "Links": None,
+            "Aliases": None,
+            "MacAddress": place.mac_address,
+            "DriverOpts": None,
+            "GwPriority": 0,
+            "NetworkID": network_id,
+            "EndpointID": _endpoint_id(container),
+            "Gateway": place.gateway,
+            "IPAddress": place.address,
+            "IPPrefixLen": place.prefix_length,
+            "IPv6Gateway": "",
+            "GlobalIPv6Address": "",
+            "GlobalIPv6PrefixLen": 0,
+            "DNSNames": None,
+        }
     }
 
 
@@ -201,10 +298,10 @@ def _mount(point: MountPoint) -> dict[str, Any]:
         "Type": point.type,
         "Source": point.source,
         "Destination": point.destination,
-        "Mode": "",
+        "Mode": point.mode,
         "RW": not point.read_only,
         "Propagation": point.propagation or ("rprivate" if point.type == "bind" else ""),
     }
     if point.type == "volume":
-        shown |= {"Name": point.name, "Driver": "local"}
+        shown |= {"Name": point.name, "Driver": point.driver or "local"}
     return shown
