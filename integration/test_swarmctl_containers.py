@@ -84,7 +84,7 @@ def test_detaching_leaves_it_alone_and_attaching_comes_back(shared_host: Host) -
         again.sees(b"read escape sequence")
         assert again.ended() == 1
     with at_terminal(shared_host, "attach", "kept") as again:
-        again.type(b"exit 5\r")
+        again.type(b"\x03exit 5\r")
         assert again.ended() == 5
     shared_host.ctl("rm", "kept")
 

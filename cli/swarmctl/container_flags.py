@@ -182,6 +182,8 @@ def created(
     apply_settings(body, SETTINGS, given)
     for collection in COLLECTIONS:
         add(body, collection, given.get(collection.flag, ()))
+    if "Env" in body:  # the last one counts, as with docker
+        body["Env"] = list({item.partition("=")[0]: item for item in body["Env"]}.values())
     _attach(body, given)
     if "entrypoint" in given:
         body["Entrypoint"] = [given["entrypoint"]]

@@ -21,7 +21,7 @@ CONFIG: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"hostname": "h", "domainname": "d", "user": "1:2", "workdir": "/w", "stop_signal": "INT", "stop_timeout": "3"},
         {"Hostname": "h", "Domainname": "d", "User": "1:2", "WorkingDir": "/w", "StopSignal": "INT", "StopTimeout": 3},
     ),
-    "variables, the last one wins": ({"env": ("A=1", "B=2", "A=3")}, {"Env": ["A=1", "B=2", "A=3"]}),
+    "variables, the last one wins": ({"env": ("A=1", "B=2", "A=3")}, {"Env": ["A=3", "B=2"]}),
     "labels": ({"label": ("a=1", "b")}, {"Labels": {"a": "1", "b": ""}}),
     "an entrypoint": ({"entrypoint": "/run"}, {"Entrypoint": ["/run"]}),
     "no entrypoint": ({"entrypoint": ""}, {"Entrypoint": [""]}),
