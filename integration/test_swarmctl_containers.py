@@ -77,6 +77,7 @@ def test_detaching_leaves_it_alone_and_attaching_comes_back(shared_host: Host) -
         shell.type(b"\x10\x11")
         assert shell.ended() == 0
     with at_terminal(shared_host, "attach", "--detach-keys", "ctrl-x", "kept") as again:
+        again.has_the_terminal()
         again.type(b"echo $((6*7))\r")
         again.sees(b"42\r\n")
         again.type(b"\x10\x11x\x7f\x7f\x7f")  # not the keys any more
@@ -84,6 +85,7 @@ def test_detaching_leaves_it_alone_and_attaching_comes_back(shared_host: Host) -
         again.sees(b"read escape sequence")
         assert again.ended() == 1
     with at_terminal(shared_host, "attach", "kept") as again:
+        again.has_the_terminal()
         again.type(b"\x03exit 5\r")
         assert again.ended() == 5
     shared_host.ctl("rm", "kept")

@@ -72,6 +72,13 @@ class Typist:
         """Whether keys reach the program as they are typed."""
         return not termios.tcgetattr(self.terminal)[3] & termios.ICANON
 
+    def has_the_terminal(self) -> None:
+        """Waits until keys reach the program as they are typed."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not self.is_raw():
+            assert time.monotonic() < end, f"the terminal is not raw; on the screen: {self.seen!r}"
+            time.sleep(0.02)
+
     def ended(self) -> int:
         """Waits for the end, sees that the terminal is as it was before, and gives the exit code."""
         code = self.process.wait(timeout=PATIENCE_SECONDS)
