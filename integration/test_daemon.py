@@ -166,7 +166,7 @@ patched.{name} = fail
 FAILING_PARTS = {
     "a loop of the manager": ("manager.control.registry", "run_scheduler"),
     "the agent": ("worker.agent.agent", "PortTable.run"),
-    "the engine": ("worker.containers.engine", "LocalEngine._watch"),
+    "the engine": ("worker.containers.running", "Running._watch"),
 }
 
 
