@@ -11,7 +11,7 @@ DEVICES_MAX = 4096
 """Nodes that one container gets; a large machine has some hundreds."""
 _DEPTH_MAX = 16
 _NOT_HANDED_ON = frozenset(
-    {"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"}
+    {"pts", "ptmx", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"}
 )
 """What a container has of its own, and what other programs keep below /dev."""
 _PERMISSIONS = frozenset("rwm")
