@@ -1,5 +1,6 @@
 """Ports of the host that containers run by hand publish (``docker run -p``): each held while its container runs."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -136,9 +137,12 @@ class Publishing:
         return await self._ports.sync(wanted)
 
     def _draw(self) -> int:
-        drawn, self._next = self._next, self._next + 1
-        if self._next not in DYNAMIC_PORTS:
-            self._next = DYNAMIC_PORTS.start
+        """The next port that no container has; when all are taken, the next one."""
+        held = {binding.host_port for one in self._held.values() for binding in one.ports}
+        first, start = self._next, DYNAMIC_PORTS.start
+        ahead = itertools.chain(range(first, DYNAMIC_PORTS.stop), range(start, first))
+        drawn = next((port for port in ahead if port not in held), self._next)
+        self._next = drawn + 1 if drawn + 1 in DYNAMIC_PORTS else DYNAMIC_PORTS.start
         return drawn
 
 

@@ -130,6 +130,18 @@ async def test_they_go_on_after_a_restart_of_swarmd(machine: Machine) -> None:
             await started(engine, bound("other", WEB))
 
 
+async def test_any_free_port_is_found_beside_many_that_ran_before(machine: Machine) -> None:
+    many = DYNAMIC_TRIES_MAX + 10
+    async with machine.engine() as engine:
+        for number in range(many):
+            await started(engine, bound(f"web{number}", PortBinding(port=80)))
+
+    async with machine.engine() as engine:
+        one_more = await started(engine, bound("one-more", PortBinding(port=80)))
+
+    assert one_more.ports[0].host_port == FIRST + many
+
+
 async def test_a_restart_of_the_container_publishes_again(
     machine: Machine, engine: LocalEngine
 ) -> None:
