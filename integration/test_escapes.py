@@ -235,6 +235,30 @@ async def test_nothing_is_had_of_a_process_that_comes_in(world: World) -> None:
     assert world.lines("a", "stderr") == []
 
 
+KEEP = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+own = {name for name in os.listdir("/proc") if name.isdigit()}
+print("keeping", flush=True)
+while True:
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name not in own and libc.ptrace(0x4206, int(name), None, None) == 0:
+            own.add(name)
+            print("kept", flush=True)
+"""
+
+
+async def test_a_check_that_its_container_keeps_from_ending_is_over_in_time(world: World) -> None:
+    """A process that is traced is not the supervisor's to bury, however dead."""
+    bundle = world.bundle("a", PYTHON, "-S", "-E", "-c", KEEP, env=("PATH=/bin",))
+    await world.client.start(with_python(bundle))
+    while "keeping" not in world.lines("a"):
+        await asyncio.sleep(0.01)
+    check = world.client.exec("a", ["sleep", "1000"], timeout_seconds=2, output_max_bytes=100)
+    assert (await asyncio.wait_for(check, 20)).code == -1
+    assert world.lines("a") == ["keeping", "kept"]
+
+
 # -- what others of the host's would notice --------------------------------------------------------------
 
 

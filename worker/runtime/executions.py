@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from worker.runtime.orders import ExecOrder, SpawnOrder
 
 EXECUTIONS_MAX = 1024
+EXECUTIONS_OF_ONE_MAX = 256
+"""Of one container: it can keep those that have ended, by tracing them."""
+REAPED_SECONDS = 1
+"""From the kill of one to its end, in which nobody waits any longer."""
 LATE_CODE = -1
 TIMEOUT_MAX_MS = 24 * 3600 * 1000
 OUTPUT_MAX_BYTES = 4 << 20
@@ -32,6 +36,7 @@ class Execution:
         "console",
         "container_id",
         "held",
+        "is_answered",
         "is_late",
         "is_spawned",
         "output",
@@ -60,6 +65,8 @@ class Execution:
         self.pid = 0
         self.is_late = False
         """Whether it was killed because its time was up."""
+        self.is_answered = False
+        """Whether that was told before its end."""
 
     def pump(self) -> int:
         """Takes one piece of output; what is beyond the bound is thrown away."""
@@ -124,15 +131,19 @@ class Executions:
     def __contains__(self, pid: int) -> bool:
         return pid in self._by_pid
 
-    def _check_room(self) -> None:
+    def _check_room(self, container_id: str) -> None:
         if len(self._by_pid) >= EXECUTIONS_MAX:
             raise Refusal(UNAVAILABLE, f"{EXECUTIONS_MAX} further processes run already")
+        of_one = sum(one.container_id == container_id for one in self._by_pid.values())
+        if of_one >= EXECUTIONS_OF_ONE_MAX:
+            words = f"{of_one} further processes run in container {container_id} already"
+            raise Refusal(UNAVAILABLE, words)
 
     # -- health checks -----------------------------------------------------------------------------
 
     def collect(self, request: "Request", held: Held, order: "ExecOrder") -> None:
         """Runs one to its end, or until its time is up; the answer is its code and its output."""
-        self._check_room()
+        self._check_room(held.id)
         limit = min(order["output_max_bytes"], OUTPUT_MAX_BYTES)
         execution = Execution(held.id, request, output_max=limit, is_spawned=False)
         execution.held = held
@@ -153,11 +164,23 @@ class Executions:
             os.killpg(execution.pid, _SIGKILL)
         except ProcessLookupError:
             os.kill(execution.pid, _SIGKILL)
+        deadline = after_ms(REAPED_SECONDS * 1000)
+        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._tell_late(execution))
+
+    def _tell_late(self, execution: Execution) -> None:
+        """Once: it has ended, or is kept by the kernel or by a tracer in its container, which nobody waits for."""
+        if execution.is_answered:
+            return
+        execution.is_answered = True
+        if execution.is_spawned:
+            words = f"the process did not come to run in {SETUP_SECONDS} s"
+            execution.request.refuse(Refusal(SYSTEM, words))
+        else:
+            execution.request.answer((LATE_CODE, bytes(execution.output)))
 
     def _collected(self, execution: Execution, status: int) -> None:
-        self._loop.cancel(f"exec {execution.pid}")
         if execution.is_late:
-            execution.request.answer((LATE_CODE, bytes(execution.output)))
+            self._tell_late(execution)
             return
         if execution.report.has_executed:
             execution.request.answer((exit_code(status), bytes(execution.output)))
@@ -175,7 +198,7 @@ class Executions:
         """Runs one with the descriptors that came; without any, nobody reads what it writes."""
         descriptors = request.take_descriptors()
         try:
-            self._check_room()
+            self._check_room(held.id)
             execution = Execution(held.id, request, output_max=0, is_spawned=True)
             execution.held = held
             self._launcher.spawn(held, order, descriptors, execution)
@@ -236,6 +259,7 @@ class Executions:
     def ended(self, pid: int, status: int) -> None:
         """One has ended: tells who waits."""
         execution = self._by_pid.pop(pid)
+        self._loop.cancel(f"exec {pid}")
         if execution.report.fd >= 0 and execution.is_spawned:
             self._read_report(execution)
         execution.finish(self._loop)
@@ -244,8 +268,7 @@ class Executions:
         elif execution.report.has_executed:
             execution.request.answer(exit_code(status))
         elif execution.is_late:
-            words = f"the process did not come to run in {SETUP_SECONDS} s"
-            execution.request.refuse(Refusal(SYSTEM, words))
+            self._tell_late(execution)
         else:
             execution.request.refuse(_refusal(execution, status))
 
