@@ -39,6 +39,7 @@ from worker.kernel.netfilter import Netfilter
 from worker.network.node_network import NetworkOptions, NodeNetwork
 from worker.network.subnets import DEFAULT_POOLS, AddressPool
 from worker.runtime.client import RuntimeClient
+from worker.runtime.remap import Remap
 from worker.volumes.local import LocalVolumes
 
 REMOVALS_AT_A_TIME = 16
@@ -62,6 +63,8 @@ class WorkerOptions:
     pools: Sequence[AddressPool] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     generic_resources: Sequence[GenericResource] = ()
+    remap: Remap | None = None
+    """Which ids of the host those of containers are; None for the same."""
 
 
 class WorkerNode:
@@ -108,6 +111,7 @@ class WorkerNode:
                 networks=self._network,
                 volumes=self._volumes,
                 ports=self._shares.share(lambda key: self._engine.port_holder(*key)),
+                remap=options.remap,
             ),
             Surroundings(clock=clock, events=events, new_id=new_name),
         )

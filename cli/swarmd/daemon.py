@@ -26,6 +26,7 @@ from common.version import VERSION
 from manager.api import routes as cluster_routes
 from manager.api.elsewhere import elsewhere
 from worker.node import WorkerNode, WorkerOptions
+from worker.runtime.remap import remap_of
 
 STOP_SECONDS_MAX = 30.0
 """Stopping in order takes at most this long; after it swarmd ends at once. Containers go on either way."""
@@ -159,5 +160,6 @@ def _worker_options(options: Options) -> WorkerOptions:
         pools=options.default_address_pool,
         labels=options.labels,
         generic_resources=options.generic_resources,
+        remap=remap_of(options.userns_remap),
         version=VERSION,
     )

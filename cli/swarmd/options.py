@@ -46,6 +46,8 @@ class Options:
     tlskey: str = ""
     log_level: str = "info"
     cgroup_parent: str = "/swarmd"
+    userns_remap: str = ""
+    """Whose ranges of /etc/subuid and /etc/subgid containers are: "default", "user", "user:group"; "" is nobody's."""
     bridge: str = "swarmd0"
     default_address_pool: tuple[AddressPool, ...] = ()
     label: tuple[str, ...] = ()
@@ -136,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
         help="the cgroup below which containers live (default /swarmd)",
     )
     add(
+        "--userns-remap",
+        metavar="USER[:GROUP]",
+        help="run containers as the subordinate ids of a user, or of default",
+    )
+    add(
         "-b",
         "--bridge",
         metavar="NAME",
@@ -196,7 +203,15 @@ def _field_of(key: object, path: Path) -> str:
 
 def _checked(raw: Options) -> Options:
     """Gives every setting its type and refuses what cannot be."""
-    for name in ("tlscacert", "tlscert", "tlskey", "log_level", "cgroup_parent", "bridge"):
+    for name in (
+        "tlscacert",
+        "tlscert",
+        "tlskey",
+        "log_level",
+        "cgroup_parent",
+        "userns_remap",
+        "bridge",
+    ):
         if not isinstance(getattr(raw, name), str):
             raise InvalidInputError(f"{name.replace('_', '-')} must be a string")
     if raw.log_level not in LEVELS:
@@ -227,6 +242,7 @@ def _checked(raw: Options) -> Options:
         tlskey=raw.tlskey,
         log_level=raw.log_level,
         cgroup_parent=raw.cgroup_parent.rstrip("/"),
+        userns_remap=raw.userns_remap,
         bridge=raw.bridge,
         default_address_pool=tuple(
             map(_pool, _strings("default-address-pool", raw.default_address_pool))

@@ -8,12 +8,13 @@ from worker.containers.confining import confinement_of
 from worker.containers.files import ContainerFile
 from worker.containers.log_drivers import facts_of, log_options_of
 from worker.containers.record import Container, MountPoint
-from worker.containers.resources import limits_of, namespaces_of, network_of
+from worker.containers.resources import limits_of, namespaces_of, network_of, sysctls_of
 from worker.containers.settle import hostname_of
 from worker.containers.tmpfs import TmpfsPlan, tmpfs_plan
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
+from worker.runtime.remap import Remap
 
 SHM_BYTES = 64 * 1024 * 1024
 """Of /dev/shm, where nothing else is asked for."""
@@ -42,8 +43,18 @@ def bundle_of(
     sandbox: Sandbox | None,
     places: Places,
     files: Sequence[ContainerFile] = (),
+    remap: Remap | None = None,
 ) -> Bundle:
-    """Decides the bundle. ``sandbox`` is None for a container on the host's network or on none."""
+    """Decides the bundle.
+
+    Args:
+        container: its record.
+        image: what it was made of.
+        sandbox: its network; None for a container on the host's, on another's or on none.
+        places: its directories.
+        files: its secrets and configs.
+        remap: which ids of the host those of containers are; None for the same.
+    """
     spec, host = container.config.spec, container.config.host
     confinement = confinement_of(container.config)
     return Bundle(
@@ -64,7 +75,7 @@ def bundle_of(
         domainname=host.domainname,
         mounts=(*confinement.more.mounts, *_mounts(container, places, files)),
         network_namespace=network_of(container.config, sandbox),
-        namespaces=namespaces_of(container.config),
+        namespaces=namespaces_of(container.config, remap),
         capabilities=confinement.capabilities,
         no_new_privileges=confinement.no_new_privileges,
         seccomp=confinement.seccomp,
@@ -73,7 +84,7 @@ def bundle_of(
         privileged=confinement.privileged,
         devices=confinement.devices,
         device_rules=confinement.device_rules,
-        sysctls=spec.sysctls,
+        sysctls=sysctls_of(container.config),
         ulimits={limit.name: (limit.soft, limit.hard) for limit in spec.ulimits},
         oom_score_adj=spec.oom_score_adj,
         tty=spec.tty,
@@ -102,7 +113,7 @@ def _mounts(
     taken = {point.destination.rstrip("/") for point in container.mounts}
     taken |= {file.path for file in files}
     own = [
-        BundleMount(target=f"/etc/{name}", source=f"{places.etc}/{name}")
+        BundleMount(target=f"/etc/{name}", source=f"{places.etc}/{name}", maps_owners=True)
         for name in ETC_FILES
         if f"/etc/{name}" not in taken
     ]
@@ -136,4 +147,5 @@ def _mount(point: MountPoint, asked: Mount | None) -> BundleMount:
         recursive=not (bind and bind.non_recursive),
         subpath=volume.subpath if volume else "",
         read_only_below=not (bind and bind.read_only_non_recursive),
+        maps_owners=point.type == MountType.VOLUME.value,
     )

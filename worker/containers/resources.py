@@ -1,11 +1,12 @@
 """What a container may use and which namespaces it shares, decided out of what was asked for. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from common.errors import ConflictError, InvalidInputError
 from worker.containers.record import Container, ContainerConfig, ContainerState
 from worker.network.attachment import Sandbox
-from worker.runtime.bundle import CgroupLimits, IdMapping, Namespaces
+from worker.runtime.bundle import CgroupLimits, Namespaces
+from worker.runtime.remap import Remap
 
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000
@@ -13,6 +14,10 @@ CPU_QUOTA_US_MIN = 1_000
 _NANO = 1_000_000_000
 HOST = "host"
 CONTAINER = "container:"
+OWN_NETWORK_SYSCTLS = {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
 _ACTIVE = frozenset({ContainerState.RUNNING, ContainerState.PAUSED})
 
 
@@ -54,27 +59,27 @@ def _memory_and_swap(config: ContainerConfig) -> int:
 # -- namespaces ------------------------------------------------------------------------------------
 
 
-def namespaces_of(config: ContainerConfig, remapped: Collection[IdMapping] = ()) -> Namespaces:
+def namespaces_of(config: ContainerConfig, remap: Remap | None = None) -> Namespaces:
     """The namespaces that it shares.
 
     Args:
         config: what was asked for.
-        remapped: which ids of the host those of containers are, on a daemon that remaps.
+        remap: which ids of the host those of containers are, on a daemon that remaps.
 
     Raises:
         InvalidInputError: what it shares cannot be shared with another user namespace.
     """
     host = config.host
-    mappings = () if host.userns_mode == HOST else tuple(remapped)
-    if mappings:
+    remapped = None if host.userns_mode == HOST else remap
+    if remapped is not None:
         _check_remapped(config)
     return Namespaces(
         pid=host.pid_mode,
         ipc=host.ipc_mode if host.ipc_mode not in ("private", "shareable") else "",
         uts=host.uts_mode,
         cgroup=host.cgroupns_mode if host.cgroupns_mode == HOST else "",
-        uid_mappings=mappings,
-        gid_mappings=mappings,
+        uid_mappings=remapped.uids if remapped else (),
+        gid_mappings=remapped.gids if remapped else (),
     )
 
 
@@ -100,6 +105,13 @@ def network_of(config: ContainerConfig, sandbox: Sandbox | None) -> str:
     if sandbox is not None:
         return sandbox.namespace
     return config.network if config.network == HOST or joined(config.network) else ""
+
+
+def sysctls_of(config: ContainerConfig) -> Mapping[str, str]:
+    """Docker's for a network that is its own: low ports and pings need no capability there. Then what was asked for."""
+    if config.network == HOST or joined(config.network):
+        return config.spec.sysctls
+    return {**OWN_NETWORK_SYSCTLS, **config.spec.sysctls}
 
 
 def joined(mode: str) -> str:

@@ -29,6 +29,7 @@ from worker.images.resolved import ResolvedImage
 from worker.kernel.tree_size import tree_size
 from worker.kernel.trees import remove_tree
 from worker.network.attachment import Sandbox
+from worker.runtime.remap import Remap
 
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
 
@@ -43,6 +44,8 @@ class Machinery:
     volumes: Volumes
     ports: HostPorts = field(default_factory=NoHostPorts)
     network_probe: NetworkProbe = probe_network
+    remap: Remap | None = None
+    """Which ids of the host those of containers are; None for the same."""
 
 
 class Workshop:
@@ -134,7 +137,7 @@ class Workshop:
                     destination=point.destination,
                     read_only=point.read_only,
                 )
-        bundle = bundle_of(container, image, sandbox, places, files)
+        bundle = bundle_of(container, image, sandbox, places, files, self._machinery.remap)
         return await self._machinery.runtime.start(bundle)
 
     async def put_down(self, container_id: str) -> None:

@@ -16,6 +16,7 @@ from common.model.container_spec import (
 from worker.containers.bundle_of import Places, bundle_of
 from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerConfig, MountPoint
+from worker.containers.resources import OWN_NETWORK_SYSCTLS
 from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, FileContent, LogOptions, RootFs
@@ -27,7 +28,7 @@ IMAGE = ResolvedImage(id="sha256:1", layers=("/l2", "/l1"))
 PLACES = Places(directory=f"/c/{ID}", merged=f"/run/merged/{ID}", etc=f"/run/etc/{ID}")
 SANDBOX = Sandbox(namespace=f"/run/netns/{ID}", attachment=Attachment(address="10.0.0.2"))
 ETC = tuple(
-    BundleMount(target=f"/etc/{name}", source=f"/run/etc/{ID}/{name}")
+    BundleMount(target=f"/etc/{name}", source=f"/run/etc/{ID}/{name}", maps_owners=True)
     for name in ("hosts", "hostname", "resolv.conf")
 )
 
@@ -61,6 +62,7 @@ PLAIN = Bundle(
     network_namespace=SANDBOX.namespace,
     capabilities=DEFAULT_CAPABILITIES,
     seccomp=seccomp_program("", DEFAULT_CAPABILITIES),
+    sysctls=OWN_NETWORK_SYSCTLS,
     log=LogOptions(path=f"/c/{ID}/log", max_bytes=10_000_000, max_files=3),
 )
 
@@ -91,7 +93,7 @@ def test_what_the_spec_asks_for_is_in_the_bundle() -> None:
         groups=("wheel",),
         init=True,
         no_new_privileges=True,
-        sysctls={"net.core.somaxconn": "9"},
+        sysctls={**OWN_NETWORK_SYSCTLS, "net.core.somaxconn": "9"},
         capabilities=fewer_and_more,
         seccomp=seccomp_program("", fewer_and_more),
         ulimits={"nofile": (10, 20)},
@@ -133,7 +135,7 @@ def test_mounts_come_from_the_root_down_and_may_replace_the_files_of_etc() -> No
     assert found.mounts == (
         *ETC[1:],
         BundleMount(target="/a", tmpfs_size_bytes=9, tmpfs_mode=0o700),
-        BundleMount(target="/data", source="/v/_data"),
+        BundleMount(target="/data", source="/v/_data", maps_owners=True),
         BundleMount(target="/a/b", source="/h", propagation="rslave", recursive=False),
         BundleMount(target="/etc/hosts", source="/own", read_only=True),
     )
@@ -149,12 +151,12 @@ def test_files_come_after_what_lies_above_them_and_cover_what_lies_at_their_plac
     made = bundle_of(container(ContainerSpec(), deep, volume), IMAGE, SANDBOX, PLACES, files)
     assert made.mounts == (
         *ETC[1:],
-        BundleMount(target="/run", source="/v"),
+        BundleMount(target="/run", source="/v", maps_owners=True),
         BundleMount(target="/etc/hosts", read_only=True, content=FileContent(data=b"h")),
         BundleMount(
             target="/run/secrets/key",
             read_only=True,
             content=FileContent(data=b"s", uid=1, gid=2, mode=0o400),
         ),
-        BundleMount(target="/run/secrets/key/deep", source="/d"),
+        BundleMount(target="/run/secrets/key/deep", source="/d", maps_owners=True),
     )

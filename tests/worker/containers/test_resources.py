@@ -12,8 +12,10 @@ from worker.containers.resources import (
     limits_of,
     namespaces_of,
     network_of,
+    sysctls_of,
 )
 from worker.runtime.bundle import CgroupLimits, IdMapping, Namespaces
+from worker.runtime.remap import Remap
 
 PLAIN = ContainerConfig(name="c", spec=ContainerSpec(image="x"))
 LIMITS = {
@@ -83,27 +85,29 @@ def test_limits(resources: ResourceRequirements, host: HostOptions, expected: Cg
     assert limits_of(replace(PLAIN, resources=resources, host=host)) == expected
 
 
-REMAPPED = (IdMapping(container_id=0, host_id=100_000, size=65_536),)
+UIDS = (IdMapping(container_id=0, host_id=100_000, size=65_536),)
+GIDS = (IdMapping(container_id=0, host_id=200_000, size=65_536),)
+REMAPPED = Remap(uids=UIDS, gids=GIDS)
 NAMESPACES = {
-    "its own": (HostOptions(), (), Namespaces()),
+    "its own": (HostOptions(), None, Namespaces()),
     "its own, in words": (
         HostOptions(ipc_mode="private", cgroupns_mode="private"),
-        (),
+        None,
         Namespaces(),
     ),
-    "to be shared by others": (HostOptions(ipc_mode="shareable"), (), Namespaces()),
-    "no shared memory": (HostOptions(ipc_mode="none"), (), Namespaces(ipc="none")),
+    "to be shared by others": (HostOptions(ipc_mode="shareable"), None, Namespaces()),
+    "no shared memory": (HostOptions(ipc_mode="none"), None, Namespaces(ipc="none")),
     "the host's": (
         HostOptions(pid_mode="host", ipc_mode="host", uts_mode="host", cgroupns_mode="host"),
-        (),
+        None,
         Namespaces(pid="host", ipc="host", uts="host", cgroup="host"),
     ),
     "another container's": (
         HostOptions(pid_mode="container:abc", ipc_mode="container:abc"),
-        (),
+        None,
         Namespaces(pid="container:abc", ipc="container:abc"),
     ),
-    "remapped": (HostOptions(), REMAPPED, Namespaces(uid_mappings=REMAPPED, gid_mappings=REMAPPED)),
+    "remapped": (HostOptions(), REMAPPED, Namespaces(uid_mappings=UIDS, gid_mappings=GIDS)),
     "not remapped by its own wish": (
         HostOptions(userns_mode="host", privileged=True),
         REMAPPED,
@@ -113,9 +117,7 @@ NAMESPACES = {
 
 
 @pytest.mark.parametrize(("host", "remapped", "expected"), NAMESPACES.values(), ids=NAMESPACES)
-def test_namespaces(
-    host: HostOptions, remapped: tuple[IdMapping, ...], expected: Namespaces
-) -> None:
+def test_namespaces(host: HostOptions, remapped: Remap | None, expected: Namespaces) -> None:
     assert namespaces_of(replace(PLAIN, host=host), remapped) == expected
 
 
@@ -130,6 +132,16 @@ NOT_REMAPPED = {
 def test_a_remapped_container_does_not_share_with_the_host(config: ContainerConfig) -> None:
     with pytest.raises(InvalidInputError, match="user namespaces"):
         namespaces_of(config, REMAPPED)
+
+
+def test_a_network_of_ones_own_needs_no_capability_for_low_ports_and_pings() -> None:
+    asked = replace(PLAIN.spec, sysctls={"net.ipv4.ping_group_range": "1 0"})
+    assert sysctls_of(replace(PLAIN, network="bridge", spec=asked)) == {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": "1 0",
+    }
+    for network in ("host", "container:abc"):
+        assert sysctls_of(replace(PLAIN, network=network)) == {}
 
 
 def test_network() -> None:
