@@ -14,6 +14,7 @@ import pytest
 from integration.confinement_seen import PROBE, fields_within, fields_without, filter_of
 from integration.docker_defaults import Asked, capabilities_of, config
 from integration.runtime_world import BUSYBOX, World
+from integration.test_escapes import PYTHON, with_python
 from tests.support.bpf import answer
 from worker.kernel import syscalls
 from worker.runtime.bundle import Bundle, DeviceNode
@@ -246,3 +247,31 @@ async def test_a_privileged_container_is_confined_by_its_namespaces_alone(
     assert ours["status.Seccomp"] == "0"
     assert ours["write./sys/kernel/mm/transparent_hugepage/enabled"] == "yes"
     assert ours["write./proc/sys/kernel/core_pattern"] == "yes"
+
+
+ORDINARY = """
+import asyncio, multiprocessing, os, socket, subprocess, threading
+threads = [threading.Thread(target=sorted, args=([3, 1, 2],)) for _ in range(50)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+with multiprocessing.Pool(4) as pool:
+    print(sum(pool.map(abs, range(-100, 0))))
+print(subprocess.run(["/bin/sh", "-c", "id -u"], capture_output=True, text=True).stdout.strip())
+async def main():
+    process = await asyncio.create_subprocess_exec("/bin/true")
+    await asyncio.start_unix_server(lambda reader, writer: writer.close(), "/tmp/socket")
+    reader, writer = await asyncio.open_unix_connection("/tmp/socket")
+    print(await process.wait(), await reader.read())
+asyncio.run(main())
+os.close(os.memfd_create("x"))
+print(len(os.sched_getaffinity(0)) > 0)
+"""
+
+
+@pytest.mark.parametrize("user", ["", "app"])
+async def test_ordinary_programs_run_under_the_filter(world: World, user: str) -> None:
+    """Threads, processes, servers: what a libc asks for to make them is allowed, or told that it does not exist."""
+    bundle = world.bundle("a", PYTHON, "-S", "-E", "-c", ORDINARY, env=("PATH=/bin",), user=user)
+    filtered = replace(bundle, seccomp=seccomp_program("", bundle.capabilities))
+    said = await world.run(with_python(filtered))
+    assert said == ["5050", "1000" if user else "0", "0 b''", "True"]

@@ -3,6 +3,8 @@
 import base64
 import binascii
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 from common.errors import InvalidInputError
 from common.model.container_spec import SeccompOptions
@@ -43,12 +45,24 @@ class Hardware:
         """What a privileged container gets."""
         return all_devices()
 
+    def throttle_counters(self) -> tuple[str, ...]:
+        """Which processors were slowed down when: tells of the host's load, and is masked."""
+        return throttle_counters()
+
     def registry(self) -> Registry:
         """What vendors describe."""
         return read_registry()
 
 
 THIS_HOST = Hardware()
+
+
+@cache
+def throttle_counters(directory: str = "/sys/devices/system/cpu") -> tuple[str, ...]:
+    """Of all processors that have some; a machine keeps those that it began with."""
+    return tuple(sorted(map(str, Path(directory).glob("cpu[0-9]*/thermal_throttle"))))
+
+
 _EVERYTHING_ALLOWED = ("a",)
 
 
@@ -72,7 +86,9 @@ def confinement_of(config: ContainerConfig, hardware: Hardware = THIS_HOST) -> C
         seccomp=seccomp_program(
             _profile(host, privileges.seccomp if privileges else None), capabilities
         ),
-        masked_paths=_paths(host, host.masked_paths, MASKED_PATHS),
+        masked_paths=_paths(
+            host, host.masked_paths, (*MASKED_PATHS, *hardware.throttle_counters())
+        ),
         read_only_paths=_paths(host, host.read_only_paths, READ_ONLY_PATHS),
         devices=(*_devices(host, hardware), *edits.devices),
         device_rules=_EVERYTHING_ALLOWED if host.privileged else host.device_cgroup_rules,

@@ -14,6 +14,7 @@ from common.model.container_spec import (
     Ulimit,
 )
 from worker.containers.bundle_of import Places, bundle_of
+from worker.containers.confining import throttle_counters
 from worker.containers.files import ContainerFile
 from worker.containers.record import Container, ContainerConfig, MountPoint
 from worker.containers.resources import OWN_NETWORK_SYSCTLS
@@ -21,6 +22,7 @@ from worker.images.resolved import ResolvedImage
 from worker.network.attachment import Attachment, Sandbox
 from worker.runtime.bundle import Bundle, BundleMount, FileContent, LogOptions, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
+from worker.runtime.confinement import MASKED_PATHS
 from worker.runtime.seccomp_programs import seccomp_program
 
 ID = "c" * 64
@@ -62,6 +64,7 @@ PLAIN = Bundle(
     network_namespace=SANDBOX.namespace,
     capabilities=DEFAULT_CAPABILITIES,
     seccomp=seccomp_program("", DEFAULT_CAPABILITIES),
+    masked_paths=(*MASKED_PATHS, *throttle_counters()),
     sysctls=OWN_NETWORK_SYSCTLS,
     log=LogOptions(path=f"/c/{ID}/log", max_bytes=10_000_000, max_files=3),
 )

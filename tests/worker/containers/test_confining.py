@@ -1,12 +1,13 @@
 import base64
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typing_extensions import override
 
 from common.errors import InvalidInputError, NotImplementedHereError
 from common.model.container_spec import ContainerSpec, Privileges, SeccompOptions
-from worker.containers.confining import Hardware, confinement_of
+from worker.containers.confining import Hardware, confinement_of, throttle_counters
 from worker.containers.record import ContainerConfig, DeviceMapping, DeviceRequest, HostOptions
 from worker.runtime.bundle import DeviceNode
 from worker.runtime.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES
@@ -100,10 +101,35 @@ def test_nothing_said_is_dockers_default() -> None:
     assert confinement.devices == ()
     assert confinement.capabilities == DEFAULT_CAPABILITIES
     assert confinement.seccomp == seccomp_program("", DEFAULT_CAPABILITIES) != b""
-    assert confinement.masked_paths == MASKED_PATHS
+    assert confinement.masked_paths == (*MASKED_PATHS, *throttle_counters())
     assert confinement.read_only_paths == READ_ONLY_PATHS
     assert not confinement.privileged
     assert not confinement.no_new_privileges
+
+
+def test_throttle_counters_are_masked_where_there_are_some(tmp_path: Path) -> None:
+    for name in (
+        "cpu0/thermal_throttle",
+        "cpu1",
+        "cpu11/thermal_throttle",
+        "cpufreq/thermal_throttle",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+    found = throttle_counters(str(tmp_path))
+    assert found == (
+        f"{tmp_path}/cpu0/thermal_throttle", f"{tmp_path}/cpu11/thermal_throttle",
+    )  # fmt: skip
+    assert confinement_of(config(), Throttled()).masked_paths == (*MASKED_PATHS, "/sys/throttle")
+    unmasked = config(HostOptions(masked_paths=()))
+    assert confinement_of(unmasked, Throttled()).masked_paths == ()
+
+
+class Throttled(Hardware):
+    """A machine with one such place."""
+
+    @override
+    def throttle_counters(self) -> tuple[str, ...]:
+        return ("/sys/throttle",)
 
 
 def test_privileged_is_confined_by_nothing() -> None:
