@@ -9,8 +9,8 @@
    ◀── end                             end()         what was written still arrives, then the connection closes
 ```
 
-Either direction may end before the other. TLS has no such thing in asyncio, which answers the client's end with its
-own; Docker's client sends that end with the end of its input, and goes on reading. So the answer is put off.
+Either direction may end before the other, over TLS too (see ``tls_input``): Docker's client says the end of its input,
+and goes on reading.
 aiohttp goes on counting the connection, and ends it when the application stops.
 """
 
@@ -18,12 +18,12 @@ import asyncio
 import select
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from typing_extensions import override
 
+from common.engine_api.tls_input import TlsInput
 from common.errors import UnavailableError
 
 INPUT_BYTES_MAX: Final = 256 * 1024
@@ -37,7 +37,6 @@ LOOK_SECONDS: Final = 1.0
 """How often it is looked whether the client of a connection that is silent, or is not read from, is still there."""
 KEEPALIVE_IDLE_SECONDS: Final = 30
 KEEPALIVE_PROBES: Final = 4
-TLS_SHUTDOWN_METHOD: Final = "_start_shutdown"
 
 
 class _ReadBuffer(threading.local):
@@ -62,19 +61,19 @@ class Hijacked(asyncio.BufferedProtocol):
         self._room.set()
         self._gone = asyncio.Event()
         self._has_input_ended = self._is_reading_paused = self._is_ending = False
-        self._puts_off_tls_end = False
         self._is_tls = transport.get_extra_info("sslcontext") is not None
+        self._tls: TlsInput | None = None
         self._look: asyncio.TimerHandle | None = None
 
     def begin(self, head: bytes) -> None:
         """Says the head of the answer, and takes over."""
-        if self._is_tls:
-            self._keep_tls_open()
         self._transport.set_write_buffer_limits(high=OUTPUT_BYTES_MAX)
         if head:
             self._transport.write(head)
         self._transport.set_protocol(self)
-        self._transport.resume_reading()
+        if self._is_tls:
+            self._tls = TlsInput(self._transport, self._take, self._end_input)
+        self._resume_reading()
         _watch_over(self._transport)
         self._look = self._loop.call_later(LOOK_SECONDS, self._look_for_client)
 
@@ -94,7 +93,7 @@ class Hijacked(asyncio.BufferedProtocol):
         self._input.clear()
         if self._is_reading_paused and not self.is_gone:
             self._is_reading_paused = False
-            self._transport.resume_reading()
+            self._resume_reading()
         return data
 
     async def write(self, data: bytes) -> None:
@@ -119,13 +118,14 @@ class Hijacked(asyncio.BufferedProtocol):
         self._input.clear()
         if self.is_gone:
             return
-        self._transport.resume_reading()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self._tls is not None:
+            self._tls.stop()
+            self._transport.close()
+        elif self._has_input_ended:
+            self._transport.close()
         else:
-            self._transport.close()
-        if self._has_input_ended and not self._is_tls:
-            self._transport.close()
+            self._transport.resume_reading()
+            self._transport.write_eof()
         try:
             async with asyncio.timeout(LINGER_SECONDS):
                 await self._gone.wait()
@@ -149,22 +149,14 @@ class Hijacked(asyncio.BufferedProtocol):
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
-        if self._is_ending:
-            return
-        self._input += _read_buffer.view[:nbytes]
-        self._news.set()
-        if len(self._input) >= INPUT_BYTES_MAX and not self._is_reading_paused:
-            self._is_reading_paused = True
-            self._transport.pause_reading()
+        if not self._is_ending:
+            self._take(_read_buffer.view[:nbytes])
 
     @override
     def eof_received(self) -> bool:
-        self._has_input_ended = True
-        self._news.set()
-        if self._is_ending:
-            return False
-        self._puts_off_tls_end = self._is_tls
-        return not self._is_tls
+        """Keeps the connection open, unless we have nothing more to say either."""
+        self._end_input()
+        return not (self._is_ending or self._is_tls)
 
     @override
     def pause_writing(self) -> None:
@@ -181,41 +173,54 @@ class Hijacked(asyncio.BufferedProtocol):
         self._room.set()
         if self._look is not None:
             self._look.cancel()
+        if self._tls is not None:
+            self._tls.stop()
         self._before.connection_lost(exc)
 
     # -------------------------------------------------------------------------------- how it does that
 
-    def _keep_tls_open(self) -> None:
-        """Has asyncio's TLS not close the connection because the client has no more to say.
-
-        There is no public way: the method that closes is replaced for this one connection.
-        """
-        tls: Any = getattr(self._transport, "_ssl_protocol", None)
-        close: Callable[[], None] = getattr(tls, TLS_SHUTDOWN_METHOD)
-
-        def close_unless_put_off() -> None:
-            if self._puts_off_tls_end:
-                self._puts_off_tls_end = False
+    def _take(self, data: bytes | memoryview) -> None:
+        self._input += data
+        self._news.set()
+        if len(self._input) >= INPUT_BYTES_MAX and not self._is_reading_paused:
+            self._is_reading_paused = True
+            if self._tls is not None:
+                self._tls.pause()
             else:
-                close()
+                self._transport.pause_reading()
 
-        vars(tls)[TLS_SHUTDOWN_METHOD] = close_unless_put_off
+    def _resume_reading(self) -> None:
+        if self._tls is not None:
+            self._tls.resume()
+        else:
+            self._transport.resume_reading()
+
+    def _end_input(self) -> None:
+        self._has_input_ended = True
+        self._news.set()
 
     def _look_for_client(self) -> None:
         """A client that has left without a word is not seen by asyncio once its input has ended, or waits."""
-        if _has_hung_up(self._transport):
+        events = _events(self._transport)
+        if events & (select.POLLHUP | select.POLLERR):
             self._transport.abort()
             return
+        if events & select.POLLRDHUP and self._tls is not None:  # who speaks TLS has left then
+            if self._has_input_ended and not self._input:
+                self._transport.abort()
+                return
+            self._tls.drained()
         self._look = self._loop.call_later(LOOK_SECONDS, self._look_for_client)
 
 
-def _has_hung_up(transport: asyncio.Transport) -> bool:
+def _events(transport: asyncio.Transport) -> int:
+    """What has become of the connection, by poll(2)."""
     found = transport.get_extra_info("socket")
     if found is None or found.fileno() < 0:
-        return True
+        return select.POLLHUP
     poll = select.poll()
-    poll.register(found.fileno(), 0)
-    return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+    poll.register(found.fileno(), select.POLLRDHUP)
+    return sum(event for _, event in poll.poll(0))
 
 
 def _watch_over(transport: asyncio.Transport) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from common.engine_api.hijack import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX, Hijacked, hijack, spoken
@@ -15,7 +16,23 @@ from common.engine_api.http import read_json
 from tests.support.pki import contexts, files_of, identity
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
+INPUT = b"input" * 200_000
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
 Speak = Callable[[Hijacked], Awaitable[None]]
+
+
+def on_both_loops(test: Callable[[Path], Coroutine[None, None, None]]) -> Callable[..., None]:
+    """swarmd runs on uvloop, which shares no code with asyncio."""
+
+    @pytest.mark.parametrize("loop", LOOPS)
+    def run(loop: str, tmp_path: Path) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(test(tmp_path))
+
+    return run
 
 
 @contextlib.asynccontextmanager
@@ -69,6 +86,7 @@ async def dialled(path: str) -> AsyncIterator[tuple[asyncio.StreamReader, asynci
                 await writer.wait_closed()
 
 
+@on_both_loops
 async def test_an_upgrade_is_answered_with_101_and_the_bytes_are_raw(tmp_path: Path) -> None:
     path = str(tmp_path / "api")
     async with served(echo, path), dialled(path) as (reader, writer):
@@ -83,6 +101,7 @@ async def test_an_upgrade_is_answered_with_101_and_the_bytes_are_raw(tmp_path: P
         assert await reader.read() == b"<end>"
 
 
+@on_both_loops
 async def test_a_client_that_does_not_ask_for_an_upgrade_gets_200(tmp_path: Path) -> None:
     path = str(tmp_path / "api")
     async with served(echo, path), dialled(path) as (reader, writer):
@@ -93,6 +112,7 @@ async def test_a_client_that_does_not_ask_for_an_upgrade_gets_200(tmp_path: Path
         assert await reader.read() == b"input<end>"
 
 
+@on_both_loops
 async def test_a_body_goes_before_it(tmp_path: Path) -> None:
     path = str(tmp_path / "api")
     async with served(echo, path), dialled(path) as (reader, writer):
@@ -104,6 +124,7 @@ async def test_a_body_goes_before_it(tmp_path: Path) -> None:
         assert await reader.read() == b"{'Detach': False}<end>"
 
 
+@on_both_loops
 async def test_our_end_comes_before_the_clients(tmp_path: Path) -> None:
     path, gone = str(tmp_path / "api"), asyncio.Event()
 
@@ -123,6 +144,7 @@ async def test_our_end_comes_before_the_clients(tmp_path: Path) -> None:
         await gone.wait()
 
 
+@on_both_loops
 async def test_a_client_that_leaves_is_noticed_by_who_writes_and_by_who_reads(
     tmp_path: Path,
 ) -> None:
@@ -143,6 +165,7 @@ async def test_a_client_that_leaves_is_noticed_by_who_writes_and_by_who_reads(
             await told.wait()
 
 
+@on_both_loops
 async def test_a_client_that_leaves_is_noticed_though_nobody_reads_its_input(
     tmp_path: Path,
 ) -> None:
@@ -166,6 +189,7 @@ async def test_a_client_that_leaves_is_noticed_though_nobody_reads_its_input(
             await told.wait()
 
 
+@on_both_loops
 async def test_who_is_not_read_waits_and_the_buffers_are_bounded(tmp_path: Path) -> None:
     path, sent = str(tmp_path / "api"), 0
     holding: list[Hijacked] = []
@@ -194,6 +218,7 @@ async def test_who_is_not_read_waits_and_the_buffers_are_bounded(tmp_path: Path)
         assert len(await reader.read()) == 64 * 65536
 
 
+@on_both_loops
 async def test_a_server_that_stops_ends_it(tmp_path: Path) -> None:
     path = str(tmp_path / "api")
     async with served(echo, path) as runner, dialled(path) as (reader, writer):
@@ -249,6 +274,7 @@ class TlsClient:
                 return result if isinstance(result, bytes) else b""
 
 
+@on_both_loops
 async def test_tls_goes_on_after_the_end_of_the_clients_input(tmp_path: Path) -> None:
     path = str(tmp_path / "api")
     server_context, client_context = contexts(files_of(tmp_path, identity("n1")))
@@ -266,7 +292,7 @@ async def test_tls_goes_on_after_the_end_of_the_clients_input(tmp_path: Path) ->
         client = TlsClient(path, client_context, "swarmd-manager")
         client.write(request())
         answer = client.read()
-        client.write(b"input")
+        client.write(INPUT)
         client.end_input()
         loop.call_soon_threadsafe(loop.call_later, 0.05, goes_on.set)
         said = b""
@@ -279,4 +305,4 @@ async def test_tls_goes_on_after_the_end_of_the_clients_input(tmp_path: Path) ->
     async with served(speak, path, server_context):
         answer, said = await asyncio.to_thread(talk)
     assert answer.startswith(b"HTTP/1.1 101 UPGRADED")
-    assert said == b"x" * 300_000 + b"input"
+    assert said == b"x" * 300_000 + INPUT
