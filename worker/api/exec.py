@@ -12,7 +12,7 @@ from common.engine_api.hijack import Hijacked, hijack, spoken
 from common.engine_api.http import json_response, read_json
 from common.engine_api.streams import STDERR, frame
 from common.engine_json import parse
-from common.errors import InvalidInputError, SystemFailureError
+from common.errors import InvalidInputError, SwarmdError
 from worker.api.attach import stream_type
 from worker.api.lifecycle import terminal_size
 from worker.api.parse.create import console_size
@@ -21,6 +21,7 @@ from worker.api.pump import Plan, Why, carry
 from worker.containers.engine import LocalEngine
 from worker.containers.execs import Exec, ExecConfig, ExecState
 from worker.containers.ports import Streams
+from worker.containers.record import ContainerState
 from worker.runtime.bundle import FurtherProcess
 
 OUTPUT_AFTER_END_SECONDS: Final = 2.0
@@ -57,30 +58,37 @@ class Execs:
         raw = await read_json(request)
         wanted = parse(WireExecStart, {} if raw is None else raw, "config")
         size = console_size(wanted.console_size)
-        if wanted.detach:
+        if wanted.detach or not self._may_start(found):
             await self._execs.start(found.id, detach=True, console_size=size)
             return web.Response(status=200)
-        failure, streams = "", None
+        client = hijack(request, content_type=stream_type(request, tty=wanted.tty))
+        try:
+            await self._run(client, found, size, framed=not wanted.tty)
+            await client.end()
+        finally:
+            client.abort()
+        return spoken()
+
+    def _may_start(self, found: Exec) -> bool:
+        """Whether it is refused by a status, not within the stream."""
+        container = self._engine.get(found.container_id)
+        is_running = container is not None and container.state is ContainerState.RUNNING
+        return is_running and found.state is ExecState.CREATED
+
+    async def _run(
+        self, client: Hijacked, found: Exec, size: tuple[int, int], *, framed: bool
+    ) -> None:
+        """Starts it only now: clients lose output that comes together with the head of the answer."""
         try:
             streams = await self._execs.start(found.id, detach=False, console_size=size)
-        except (InvalidInputError, SystemFailureError) as error:
-            failure = str(
-                error
-            )  # clients read it where they expect the output, and ask for the code
-        try:
-            client = hijack(request, content_type=stream_type(request, tty=wanted.tty))
+        except SwarmdError as error:  # clients read it where they expect the output
+            await _tell(client, str(error), framed=framed)
+            return
+        if streams is not None:
             try:
-                if streams is None:
-                    await _tell(client, failure, framed=not wanted.tty)
-                else:
-                    await self._serve(client, found, streams, framed=not wanted.tty)
-                await client.end()
+                await self._serve(client, found, streams, framed=framed)
             finally:
-                client.abort()
-        finally:
-            if streams is not None:
                 streams.close()
-        return spoken()
 
     async def _serve(
         self, client: Hijacked, found: Exec, streams: Streams, *, framed: bool

@@ -15,6 +15,7 @@ from common.errors import InvalidInputError, NotFoundError
 from worker.api.parse.create import ImageFacts, Node, creation_of, read_create
 from worker.api.parse.resources import update_of
 from worker.api.parse.wire import WireUpdate
+from worker.api.render.container import ACTIVE
 from worker.containers.engine import LocalEngine
 from worker.containers.record import Container, ContainerState
 from worker.containers.waiting import WaitCondition
@@ -23,7 +24,7 @@ from worker.images.store import ImageStore
 PRUNE_FILTERS: Final = ("label", "label!", "until")
 TERMINAL_MAX: Final = 0xFFFF
 """Rows or columns."""
-_ACTIVE: Final = (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING)
+
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -66,7 +67,7 @@ class Lifecycle:
         """``POST /containers/{id}/stop``: 304 when it does not run."""
         container = self._engine.find(request.match_info["id"])
         grace, signal = _grace(request)
-        if container.state not in _ACTIVE:
+        if container.state not in ACTIVE:
             return web.Response(status=304)
         await self._engine.stop(container.id, grace_seconds=grace, signal=signal)
         return web.Response(status=204)

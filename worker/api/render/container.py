@@ -19,7 +19,7 @@ from worker.containers.settle import hostname_of
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a port that is published everywhere is shown with
 _WITH_PROCESS = (ContainerState.RUNNING, ContainerState.PAUSED)
-_ACTIVE = (*_WITH_PROCESS, ContainerState.RESTARTING)
+ACTIVE = (*_WITH_PROCESS, ContainerState.RESTARTING)
 
 
 def render_container_summary(
@@ -134,7 +134,7 @@ def _state(container: Container) -> dict[str, Any]:
     """One that waits for its next start counts as running, as in Docker."""
     state: dict[str, Any] = {
         "Status": container.state.value,
-        "Running": container.state in _ACTIVE,
+        "Running": container.state in ACTIVE,
         "Paused": container.state is ContainerState.PAUSED,
         "Restarting": container.state is ContainerState.RESTARTING,
         "OOMKilled": container.oom_killed,
