@@ -154,7 +154,7 @@ class Client:
         """
         data = b"" if body is None else json.dumps(body).encode()
         headers = {**self._always, **UPGRADE_HEADERS, "Content-Type": "application/json"}
-        connection = self._connected()
+        connection = self._connected(both_ways=True)
         connection.response_class = UnbufferedResponse
         try:
             broken = _send(connection, "POST", _target(path, query), data, headers)
@@ -236,9 +236,9 @@ class Client:
         if response.length:
             raise LostConnectionError(_CUT_OFF.format(self.host))
 
-    def _connected(self) -> http.client.HTTPConnection:
+    def _connected(self, *, both_ways: bool = False) -> http.client.HTTPConnection:
         try:
-            connection = self._connection()
+            connection = self._connection(both_ways=both_ways)
         except OSError as error:  # a certificate that is not there, or is none
             raise CannotConnectError(
                 f"Cannot use the certificates for {self.host}: {error}"
@@ -254,7 +254,7 @@ class Client:
         connection.sock.settimeout(self._patience_seconds)
         return connection
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, *, both_ways: bool) -> http.client.HTTPConnection:
         scheme, _, rest = self.host.partition("://")
         if scheme == "unix" and rest:
             return _UnixConnection(rest)
@@ -273,9 +273,8 @@ class Client:
         directory = directory or os.path.expanduser("~/.docker")  # noqa: PTH111
         context = ssl.create_default_context(cafile=f"{directory}/ca.pem")
         context.load_cert_chain(f"{directory}/cert.pem", f"{directory}/key.pem")
-        return http.client.HTTPSConnection(
-            name, port or TLS_PORT, context=context, timeout=CONNECT_TIMEOUT_SECONDS
-        )
+        kind = _both_ways_connection() if both_ways else http.client.HTTPSConnection
+        return kind(name, port or TLS_PORT, context=context, timeout=CONNECT_TIMEOUT_SECONDS)
 
 
 def messages(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
@@ -321,6 +320,25 @@ def _send(
     except ConnectionError as error:
         return error
     return None
+
+
+def _both_ways_connection() -> type[http.client.HTTPSConnection]:
+    """HTTP over TLS whose directions end apart."""
+    from common.engine_tls import TlsSocket  # noqa: PLC0415 - slow to load, rarely needed
+
+    class BothWays(http.client.HTTPSConnection):
+        def __init__(self, *arguments: Any, context: Any, **more: Any) -> None:  # noqa: ANN401 - http.client's
+            super().__init__(*arguments, context=context, **more)
+            self._tls_context = context
+
+        @override
+        def connect(self) -> None:
+            http.client.HTTPConnection.connect(self)
+            plain: socket.socket = self.sock
+            tls: Any = TlsSocket(plain, self._tls_context, self.host)
+            self.sock = tls
+
+    return BothWays
 
 
 def _name_and_port(text: str) -> tuple[str, int | None]:

@@ -3,7 +3,7 @@
 import http.client
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 UPGRADE_HEADERS = {"Connection": "Upgrade", "Upgrade": "tcp"}
 RECEIVE_BYTES = 64 * 1024
@@ -30,10 +30,38 @@ def is_switched(response: http.client.HTTPResponse) -> bool:
     return response.status == HTTPStatus.SWITCHING_PROTOCOLS
 
 
+class Connection(Protocol):
+    """What is used of a socket."""
+
+    def fileno(self) -> int:
+        """To wait for."""
+        ...
+
+    def settimeout(self, value: float | None, /) -> None:
+        """0 never waits."""
+        ...
+
+    def recv(self, size: int, /) -> bytes:
+        """Nothing at the end."""
+        ...
+
+    def send(self, data: bytes, /) -> int:
+        """How many it took."""
+        ...
+
+    def shutdown(self, how: int, /) -> None:
+        """Ends one direction."""
+        ...
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
 class Duplex:
     """Bytes both ways, never blocking; whoever uses it waits for its descriptor."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Connection) -> None:
         sock.settimeout(0)
         self._socket = sock
 
@@ -45,16 +73,12 @@ class Duplex:
         """What has come; nothing at the end, None when nothing has come yet.
 
         Raises:
-            ConnectionError: it broke.
+            OSError: it broke.
         """
         try:
             return self._socket.recv(RECEIVE_BYTES)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             return None
-        except OSError as error:
-            if _is_only_unready(error):
-                return None
-            raise
 
     def holds_more(self) -> bool:
         """Whether bytes are here that no waiting would tell of: those that TLS has taken off the wire."""
@@ -65,16 +89,18 @@ class Duplex:
         """How many of these bytes it took.
 
         Raises:
-            ConnectionError: it broke.
+            OSError: it broke.
         """
+        if not data and not self.holds_unsent():
+            return 0
         try:
             return self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             return 0
-        except OSError as error:
-            if _is_only_unready(error):
-                return 0
-            raise
+
+    def holds_unsent(self) -> bool:
+        """Whether bytes that it took still have to go (of TLS): sending nothing sends them on."""
+        return bool(getattr(self._socket, "holds_unsent", False))
 
     def end_input(self) -> None:
         """Says that no more bytes will be sent; what comes is still received."""
@@ -86,8 +112,3 @@ class Duplex:
     def close(self) -> None:
         """Ends it."""
         self._socket.close()
-
-
-def _is_only_unready(error: OSError) -> bool:
-    """TLS has words of its own for "not yet"; its module is slow to load and mostly not there."""
-    return type(error).__name__ in ("SSLWantReadError", "SSLWantWriteError")

@@ -144,6 +144,7 @@ class _Conversation:
         self._selector = selectors.PollSelector()  # epoll takes no regular files
         self._pending = b""
         self._input_over = manner.stdin is None
+        self._end_told = False
         self._interrupts = 0
         self._resizes_left = RESIZE_ATTEMPTS if manner.tty else 0
         self._end: End | None = None
@@ -173,7 +174,7 @@ class _Conversation:
     # ------------------------------------------------------------------------------------- output
 
     def _receive(self) -> None:
-        if self._pending:
+        if self._pending or self._duplex.holds_unsent():
             self._send()
         try:
             data = self._duplex.receive()
@@ -219,14 +220,21 @@ class _Conversation:
             self._pending = self._pending[self._duplex.send(self._pending) :]
         except OSError:  # the process reads no more; what it wrote is still to come
             self._pending, self._input_over = b"", True
+        if not self._pending:
+            self._go_on_reading()
         watched = selectors.EVENT_READ
-        if self._pending:
+        if self._pending or self._duplex.holds_unsent():
             watched |= selectors.EVENT_WRITE
-        elif self._input_over:
-            self._duplex.end_input()
-        elif self._manner.stdin is not None:
-            self._watch(self._manner.stdin, self._read_input)
         self._selector.modify(self._duplex, watched, self._receive)
+
+    def _go_on_reading(self) -> None:
+        stdin = self._manner.stdin
+        if self._input_over:
+            if not self._end_told:
+                self._end_told = True
+                self._duplex.end_input()
+        elif stdin is not None and stdin not in self._selector.get_map():
+            self._watch(stdin, self._read_input)
 
     # ----------------------------------------------------------------------------- size and signals
 
