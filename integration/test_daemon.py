@@ -455,6 +455,29 @@ def test_tcp_takes_only_clients_of_its_authority(tls_host: tuple[Host, Path]) ->
     plain = over_tls(host, None, "curl", "-sS", "-m", "5", f"http://{ADDRESS}:2376/_ping")
     assert plain.returncode != 0
     assert plain.stdout == ""
+    streams_end_apart_over_tls(host, certs / "ours")
+
+
+def streams_end_apart_over_tls(host: Host, certs: Path) -> None:
+    """What a container says after the end of its input arrives, though TLS has no half-closed connections."""
+    host.import_hello("1")
+    environment = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certs)}
+    words = (
+        "run",
+        "-i",
+        "--rm",
+        "hello:1",
+        "/bin/busybox",
+        "sh",
+        "-c",
+        "sort; sleep 0.2; echo end",
+    )
+    done = run(
+        *inside(host.client), sys.executable, "-m", "cli.swarmctl.main", *words,
+        cwd=REPOSITORY, input="b\na\n" * 50_000,
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": f"tcp://{ADDRESS}:2376"} | environment,
+    )  # fmt: skip
+    assert done.stdout == "a\n" * 50_000 + "b\n" * 50_000 + "end\n"
 
 
 # ---------------------------------------------------------------------------------- security
