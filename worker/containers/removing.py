@@ -108,7 +108,7 @@ class Removing:
             except ConflictError:  # it was started just now
                 continue
             removed.append(live.container.id)
-            freed += size
+            freed += max(size, 0)
         self._register.tell_of_all("prune", reclaimed=str(freed))
         return Pruned(ids=tuple(removed), bytes_freed=freed)
 

@@ -8,7 +8,6 @@ a link. So a link that the container puts in the way is at worst an error.
 import errno
 import os
 import posixpath
-import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from worker.containers.tree_ids import EVERY_ID, IdRun, to_outside
 from worker.images.archive import Meter
 from worker.images.limits import EXTRACT_CHUNK_BYTES
 from worker.kernel.paths import open_beneath_root
+from worker.kernel.tree_removal import remove_tree_beneath
 
 DIRECTORIES_TIMED_MAX = 100_000
 """Directories that get the archive's time in the end; further ones have that of their last change."""
@@ -117,7 +117,7 @@ class Extractor:
             shown = os.fsdecode(name)
             raise InvalidInputError(f'cannot overwrite {old} "{shown}" with {new} "{entry.name}"')
         if is_directory:
-            shutil.rmtree(os.fsdecode(name), dir_fd=parent)
+            remove_tree_beneath(parent, name)
         else:
             os.unlink(name, dir_fd=parent)
         return False

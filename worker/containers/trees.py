@@ -347,6 +347,10 @@ class Helper:
             pass
         await self._errors.read()
         await self._process.wait()
+        with suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # it was told all that it wanted to know
+            await self._given.wait_closed()
 
 
 @asynccontextmanager

@@ -4,26 +4,52 @@ import os
 import stat
 from contextlib import suppress
 
-from worker.kernel.tree_walk import walk
+from worker.kernel.tree_walk import DEPTH_MAX, GONE, NAMES_MAX, open_beneath
+
+UNKNOWN = -1
+"""What Docker says of a size that nobody can tell."""
 
 
 def tree_size(path: str) -> int:
     """Bytes of the files below a directory; one that has several names counts once, other mounts do not.
 
+    A tree too deep or too wide to be walked is of ``UNKNOWN`` size: whoever makes one keeps nobody from the rest.
+
     Raises:
         OSError: the disk said no.
     """
     root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    seen: set[tuple[int, int]] = set()
-    total = 0
     try:
-        for _, directory, names in walk(root):
-            for name in names:
-                with suppress(FileNotFoundError):
-                    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    total += _bytes_of(found, seen)
+        return _size_below(root)
     finally:
         os.close(root)
+
+
+def _size_below(root: int) -> int:
+    """Keeps names of directories only, so that little is in memory however many files there are."""
+    seen: set[tuple[int, int]] = set()
+    total, waiting = 0, [b""]
+    while waiting:
+        path = waiting.pop()
+        if path.count(b"/") >= DEPTH_MAX or max(len(waiting), len(seen)) > NAMES_MAX:
+            return UNKNOWN
+        try:
+            directory = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            continue
+        try:
+            with os.scandir(directory) as found:
+                for one in found:
+                    if one.is_dir(follow_symlinks=False):
+                        name = os.fsencode(one.name)
+                        waiting.append(path + b"/" + name if path else name)
+                        continue
+                    with suppress(FileNotFoundError):
+                        total += _bytes_of(one.stat(follow_symlinks=False), seen)
+        finally:
+            os.close(directory)
     return total
 
 

@@ -11,13 +11,14 @@ from itertools import islice
 
 from worker.kernel.paths import NO_LINKS, NO_MOUNTS, open_in_root
 
-DEPTH_MAX = 4096
+DEPTH_MAX = 1024
 """Directories below one another; deeper ones are an error."""
 NAMES_MAX = 1_000_000
 """Names in one directory; more are an error."""
 HOP_BYTES_MAX = 3072
 """The kernel takes paths of 4,095 bytes: longer ones are walked in hops."""
-_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
+"""What the kernel says of a directory that is none any more."""
 
 
 class TooLargeTreeError(OSError):
@@ -75,7 +76,7 @@ def walk(root: int, *, cross_mounts: bool = False) -> Iterator[tuple[bytes, int,
                 root, path, os.O_RDONLY | os.O_DIRECTORY, cross_mounts=cross_mounts
             )
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in GONE:
                 raise
             continue
         try:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from worker.kernel import tree_size as size
 from worker.kernel import tree_walk
-from worker.kernel.tree_size import tree_size
+from worker.kernel.tree_removal import remove_tree_beneath
+from worker.kernel.tree_size import UNKNOWN, tree_size
 from worker.kernel.tree_walk import TooLargeTreeError, open_beneath, walk
 
 
@@ -66,13 +68,15 @@ def test_a_path_longer_than_the_kernel_takes_is_opened(tmp_path: Path) -> None:
 
 
 def test_too_deep_and_too_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_walk, "DEPTH_MAX", 3)
+    for module in (tree_walk, size):
+        monkeypatch.setattr(module, "DEPTH_MAX", 3)
     monkeypatch.setattr(tree_walk, "NAMES_MAX", 2)
     deep(tmp_path, 3)
     assert len(walked(tmp_path)) == 4
     deep(tmp_path / "a-long-name/a-long-name/a-long-name", 1)
     with pytest.raises(TooLargeTreeError, match="too deep"):
         walked(tmp_path)
+    assert tree_size(str(tmp_path)) == UNKNOWN
     for name in "xyz":
         (tmp_path / name).touch()
     with pytest.raises(TooLargeTreeError, match="more than 2 names"):
@@ -98,3 +102,33 @@ def test_a_file_with_two_names_counts_once(tmp_path: Path) -> None:
     (tmp_path / "l").symlink_to("c")
 
     assert tree_size(str(tmp_path)) == 1010
+
+
+def test_a_tree_is_removed_however_deep_and_no_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/f").touch()
+    (tmp_path / "gone/d").mkdir(parents=True)
+    (tmp_path / "gone/d/f").touch()
+    (tmp_path / "gone/d/l").symlink_to(tmp_path / "kept")
+    deep(tmp_path / "gone/d", 1000)
+    parent = os.open(tmp_path, os.O_PATH)
+
+    remove_tree_beneath(parent, b"gone")
+
+    os.close(parent)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "kept",
+        "kept/f",
+    ]
+
+
+def test_a_link_is_no_tree(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "l").symlink_to("kept")
+    parent = os.open(tmp_path, os.O_PATH)
+
+    with pytest.raises(OSError, match="Not a directory"):
+        remove_tree_beneath(parent, b"l")
+
+    os.close(parent)
+    assert (tmp_path / "kept").is_dir()
