@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
 venv=$here/.venv
 base_packages="python3-venv iproute2 nftables libnftables1 libseccomp2 busybox-static"
-integration_packages="$base_packages curl procps systemd"
+integration_packages="$base_packages curl debootstrap procps systemd"
 bench_packages="$integration_packages crun runc wrk"
 
 usage() {
@@ -16,7 +16,7 @@ usage: ./test.sh [all | lint | unit | integration [PYTEST ARGS…]]
                                                   measures; the figures never make it fail
        ./test.sh chaos [--rounds N] [--seed S] [--only PART]
                                                   long runs: simulation, 5,000 simulated agents, kill -9 of a host, faults among
-                                                  managers, false alarms on busy processors
+                                                  managers, false alarms on busy processors, kill -9 at every step of a start
 
   all (the default) is lint, unit and integration. Integration, bench and chaos need root: they make network
   namespaces, mounts and cgroups of their own, and clean up after themselves. The test of ./quickstart.sh acts on

@@ -23,6 +23,7 @@ from pathlib import Path
 from integration.chaos_heartbeats import keep_busy
 from integration.chaos_managers import kill_managers_for_real
 from integration.host import REPOSITORY, Host, wait_for
+from integration.start_faults import sweep_all
 
 SEEDS_PER_ROUND = 20
 FLEET_AGENTS, ROUNDS_PER_FLEET = 5000, 5
@@ -206,6 +207,7 @@ PARTS = {
     "host": kill_for_real,
     "managers": kill_managers_for_real,
     "heartbeats": keep_busy,
+    "starts": sweep_all,
 }
 
 if __name__ == "__main__":
