@@ -129,7 +129,12 @@ class Faults:
         """Kills "swarmd", the "supervisor" or its "child" at these steps of a start; gives how many there were."""
         fired = 0
         for step in steps:
-            if not self._kill_at(who, step):
+            try:
+                has_fired = self._kill_at(who, step)
+            except BaseException:
+                print(f"{who} killed at step {step}\n{self.host.tail()}", flush=True)
+                raise
+            if not has_fired:
                 break
             fired += 1
         return fired
