@@ -50,8 +50,10 @@ def _arm(where):
             return
         left[0] -= 1
         if left[0] == 0:
-            _os.unlink(_fault)
-            _os.kill(_os.getpid(), 9)
+            _sys.setprofile(None)
+            if _os.path.exists(_fault):  # else the start was over
+                _os.unlink(_fault)
+                _os.kill(_os.getpid(), 9)
 
     if wanted == where or (where, wanted) == ("supervisor", "child"):
         _sys.setprofile(count)
