@@ -117,14 +117,13 @@ def test_zombies_are_buried_by_an_init_and_go_with_their_container(
 
 
 def test_of_many_starts_at_once_one_happens(host: Host) -> None:
-    made = host.docker(
-        "create", "--name", "bad", "--no-healthcheck", IMAGE, "/bin/sh", "-c", "sleep 9"
-    )
+    program = (IMAGE, "/bin/sh", "-c", "sleep 9")
+    made = host.docker("create", "--name", "bad", "--no-healthcheck", *program).stdout.strip()
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda _: host.docker("start", "bad", check=False), range(8)))
     assert all(one.returncode == 0 for one in done)
     events = host.docker(
-        "events", "--since", "60s", "--until", str(int(time.time()) + 1), "--filter", f"container={made.stdout.strip()}",
+        "events", "--since", "60s", "--until", str(int(time.time()) + 1), "--filter", f"container={made}",
         "--filter", "event=start", "--format", "{{.Action}}",
     ).stdout.split()  # fmt: skip
     assert events == ["start"]
