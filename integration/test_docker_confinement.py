@@ -1,6 +1,7 @@
 """What the real docker CLI can say of a container's confinement, and what the container then has."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,3 +101,45 @@ def test_a_further_process_with_all_capabilities_keeps_the_filter(node: Host) ->
     assert plain == [f"CapEff:{DEFAULT}", "NoNewPrivs:0", "Seccomp:2"]
     inspected = json.loads(node.docker("inspect", name).stdout)[0]
     assert inspected["HostConfig"]["Privileged"] is False
+
+
+def test_the_engine_says_what_confines(node: Host) -> None:
+    said = json.loads(node.docker("info", "--format", "{{json .SecurityOptions}}").stdout)
+    assert said == ["name=seccomp,profile=builtin", "name=cgroupns"]
+
+
+@pytest.fixture
+def specification() -> Iterator[str]:
+    """A vendor's description of a device, where all of them lie."""
+    directory = Path("/var/run/cdi")
+    was_there = directory.exists()
+    directory.mkdir(exist_ok=True)
+    path = directory / f"swarmd-test-{os.getpid()}.json"
+    edits = {
+        "env": ["THING=here"],
+        "deviceNodes": [{"path": "/dev/thing", "hostPath": "/dev/zero"}],
+        "mounts": [{"hostPath": "/etc", "containerPath": "/vendor", "options": ["ro", "rbind"]}],
+    }
+    hooks = [{"hookName": "createContainer", "path": "/usr/bin/vendor-hook"}]
+    devices = [
+        {"name": "one", "containerEdits": edits},
+        {"name": "hooked", "containerEdits": {"hooks": hooks}},
+    ]
+    kind = f"swarmd-test-{os.getpid()}.example/thing"
+    path.write_text(json.dumps({"cdiVersion": "0.6.0", "kind": kind, "devices": devices}))
+    yield kind
+    path.unlink()
+    if not was_there:
+        directory.rmdir()
+
+
+def test_a_device_by_its_vendors_name(node: Host, specification: str) -> None:
+    script = (
+        "echo $THING; head -c 2 /dev/thing | wc -c; touch /vendor/x 2>/dev/null || echo refused"
+    )
+    run = ("run", "--rm", "--network", "none", "--no-healthcheck")
+    said = node.ctl(*run, "--device", f"{specification}=one", "hello:1", "/bin/sh", "-c", script)
+    assert said.stdout.split() == ["here", "2", "refused"]
+    hooked = node.ctl(*run, "--device", f"{specification}=hooked", "hello:1", "true", check=False)
+    assert hooked.returncode == 125
+    assert "hook createContainer (/usr/bin/vendor-hook) is not run" in hooked.stderr

@@ -12,8 +12,21 @@ from worker.kernel.cgroup_version import cgroup_version
 NANO = 1_000_000_000
 
 
-def machine_facts(description: NodeDescription, *, engine_id: str, data_root: Path) -> EngineFacts:
-    """The facts that do not change while swarmd runs."""
+SECURITY_OPTIONS = ("name=seccomp,profile=builtin", "name=cgroupns")
+REMAPPED = "name=userns"
+
+
+def machine_facts(
+    description: NodeDescription, *, engine_id: str, data_root: Path, is_remapped: bool = False
+) -> EngineFacts:
+    """The facts that do not change while swarmd runs.
+
+    Args:
+        description: what the managers are told of this machine.
+        engine_id: of the engine.
+        data_root: where it keeps everything.
+        is_remapped: whether containers have user namespaces when nobody says otherwise.
+    """
     machine = os.uname()
     release = _os_release()
     return EngineFacts(
@@ -32,6 +45,7 @@ def machine_facts(description: NodeDescription, *, engine_id: str, data_root: Pa
         log_plugins=tuple(
             name for name in DRIVERS if name != JOURNALD or Path(JOURNAL_SOCKET).exists()
         ),
+        security_options=(*SECURITY_OPTIONS, *([REMAPPED] if is_remapped else [])),
         runtimes={"swarmd": ""},
         default_runtime="swarmd",
     )

@@ -180,7 +180,10 @@ class WorkerNode:
             states.count(state) for state in (ContainerState.RUNNING, ContainerState.PAUSED)
         )
         machine = machine_facts(
-            self.describe(), engine_id=self._engine_id, data_root=self._options.data_root
+            self.describe(),
+            engine_id=self._engine_id,
+            data_root=self._options.data_root,
+            is_remapped=self._options.remap is not None,
         )
         return replace(
             machine,
