@@ -3,7 +3,15 @@ from dataclasses import replace
 import pytest
 
 from common.errors import InvalidInputError
-from worker.runtime.bundle import Bundle, BundleMount, FileContent, FurtherProcess, RootFs
+from worker.runtime.bundle import (
+    Bundle,
+    BundleMount,
+    FileContent,
+    FurtherProcess,
+    IdMapping,
+    Namespaces,
+    RootFs,
+)
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.orders import FILES_BYTES_MAX, spawn_order, start_order
 from worker.runtime.wire import FrameReader, encode_frame
@@ -111,3 +119,59 @@ NO_FURTHER_PROCESS = {
 def test_what_no_further_process_can_be(name: str, process: FurtherProcess, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         spawn_order(name, process)
+
+
+MAPPED = (
+    IdMapping(container_id=0, host_id=100_000, size=1000),
+    IdMapping(container_id=1000, host_id=500_000, size=10),
+)
+REMAPPED = Namespaces(uid_mappings=MAPPED, gid_mappings=MAPPED)
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(0, 100_000), (999, 100_999), (1000, 500_000)])
+def test_ids_of_a_container_are_told_as_the_hosts(inside: int, outside: int) -> None:
+    content = FileContent(data=b"x", uid=inside, gid=inside)
+    mounts = (BundleMount(target="/f", content=content),)
+    order = start_order(replace(BUNDLE, namespaces=REMAPPED, mounts=mounts))
+    file = order["mounts"][0]["file"]
+    assert file is not None
+    assert (file["uid"], file["gid"]) == (outside, outside)
+    assert order["uid_mappings"] == [(0, 100_000, 1000), (1000, 500_000, 10)]
+    assert (order["process"]["root_uid"], order["terminal_gid"]) == (100_000, 100_005)
+
+
+def test_without_a_user_namespace_ids_are_the_same() -> None:
+    order = start_order(BUNDLE)
+    assert (order["process"]["root_uid"], order["terminal_gid"]) == (0, 5)
+    assert order["uid_mappings"] == []
+
+
+NAMESPACES_REFUSED = {
+    "a mode that there is not": (Namespaces(pid="mine"), "invalid pid mode: mine"),
+    "no memory of processes": (Namespaces(pid="none"), "invalid pid mode: none"),
+    "an id that leads elsewhere": (Namespaces(ipc="container:../x"), "is not a container's id"),
+    "another's control groups": (Namespaces(cgroup="container:x"), "cgroup namespace mode"),
+    "users without groups": (Namespaces(uid_mappings=MAPPED), "groups are not"),
+    "a terminal's group that is not mapped": (
+        Namespaces(uid_mappings=MAPPED[:1], gid_mappings=(replace(MAPPED[0], size=5),)),
+        "id 5 is not mapped",
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "message"), NAMESPACES_REFUSED.values(), ids=NAMESPACES_REFUSED)
+def test_refuses_namespaces(asked: Namespaces, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        start_order(replace(BUNDLE, namespaces=asked))
+
+
+def test_who_shares_processes_is_told_so() -> None:
+    shared = [Namespaces(pid="host"), Namespaces(pid="container:abc"), Namespaces(ipc="host")]
+    orders = [start_order(replace(BUNDLE, namespaces=one)) for one in shared]
+    assert [order["process"]["shares_processes"] for order in orders] == [True, True, False]
+
+
+def test_sysctls_of_a_shared_ipc_namespace_of_the_host_are_refused() -> None:
+    bundle = replace(BUNDLE, namespaces=Namespaces(ipc="host"), sysctls={"kernel.msgmax": "1"})
+    with pytest.raises(InvalidInputError, match="host's ipc namespace"):
+        start_order(bundle)
