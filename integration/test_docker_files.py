@@ -209,3 +209,50 @@ def test_a_volume_outlives_its_daemon_and_says_who_uses_it(node: Host) -> None:
     node.docker("rm", "-f", "-v", "user")
     assert node.docker("volume", "ls", "-q").stdout.split() == ["lives"]
     node.docker("volume", "rm", "lives")
+
+
+def helpers(node: Host) -> list[int]:
+    """Those that read and write trees for this node: they have its socket's directory in what they were told."""
+    assert node.process is not None
+    listed = Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text().split()
+    return [
+        int(pid) for pid in listed if b"tree_main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def test_a_daemon_that_is_killed_leaves_no_helper_and_nothing_that_stands_still(node: Host) -> None:
+    run(
+        node,
+        "cut",
+        script="dd if=/dev/zero of=/f bs=1M count=100 2>/dev/null; echo > /ready; sleep 600",
+    )
+    wait_for("its file", lambda: inside(node, "cut", "ls /ready 2>/dev/null; true"))
+    head = tarfile.TarInfo("endless")
+    head.size = 1 << 36
+    docker = ["docker", "-H", node.socket]
+    with subprocess.Popen(
+        [*docker, "cp", "-", "cut:/"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as copying:
+        assert copying.stdin is not None
+        copying.stdin.write(head.tobuf() + bytes(1 << 20))
+        copying.stdin.flush()
+        (helper,) = wait_for("the helper", lambda: helpers(node))
+        killed_and_started(node)
+        copying.kill()
+    wait_for("the helper to go", lambda: not Path(f"/proc/{helper}").exists())
+    committing = subprocess.Popen(
+        [*docker, "commit", "cut", "cut:1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for(
+        "it to stand still, or the commit to be faster than we look",
+        lambda: (
+            inspected(node, "container", "cut")["State"]["Paused"] or committing.poll() is not None
+        ),
+    )
+    killed_and_started(node)
+    committing.communicate()
+
+    assert inspected(node, "container", "cut")["State"]["Running"]
+    assert inside(node, "cut", "echo goes on") == "goes on\n"
+    assert list((node.data_root / "images/tmp").iterdir()) == []
+    node.docker("rm", "-f", "cut")
