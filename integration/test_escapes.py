@@ -17,7 +17,14 @@ import pytest
 from common.errors import InvalidInputError, SystemFailureError
 from integration import escape_attempts
 from integration.runtime_world import BUSYBOX, World
-from worker.runtime.bundle import Bundle, BundleMount, FileContent, LogOptions
+from worker.runtime.bundle import (
+    Bundle,
+    BundleMount,
+    FileContent,
+    IdMapping,
+    LogOptions,
+    Namespaces,
+)
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.seccomp_programs import seccomp_program
 
@@ -220,9 +227,24 @@ while True:
 """
 
 
-async def test_nothing_is_had_of_a_process_that_comes_in(world: World) -> None:
+MAPPED = (IdMapping(container_id=0, host_id=300_000, size=65_536),)
+WATCHERS = {
+    "by default": (Namespaces(), DEFAULT_CAPABILITIES),
+    "with the right to trace, in a user namespace": (
+        Namespaces(uid_mappings=MAPPED, gid_mappings=MAPPED),
+        DEFAULT_CAPABILITIES | {"CAP_SYS_PTRACE"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("namespaces", "capabilities"), WATCHERS.values(), ids=WATCHERS)
+async def test_nothing_is_had_of_a_process_that_comes_in(
+    world: World, namespaces: Namespaces, capabilities: frozenset[str]
+) -> None:
     """It has all rights and the host's descriptors until it is confined: it is closed to those who wait for it."""
     bundle = world.bundle("a", PYTHON, "-S", "-E", "-c", WATCH, env=("PATH=/bin",))
+    bundle = replace(bundle, namespaces=namespaces, capabilities=capabilities)
+    world.root.chmod(0o755)
     await world.client.start(with_python(bundle))
     while "watching" not in world.lines("a"):
         await asyncio.sleep(0.01)
