@@ -108,6 +108,8 @@ def test_after_a_reboot_containers_run_as_their_policies_say(node: Host) -> None
     run(node, "always", host={**policy("always"), **ports})
     run(node, "stopped", *SLEEP, host=policy("unless-stopped"))
     run(node, "plain", *SLEEP)
+    run(node, "frozen", *SLEEP)
+    node.api("POST", "/containers/frozen/pause")
     node.api("POST", "/containers/stopped/stop?t=0")
 
     node.power_cut()
@@ -115,7 +117,7 @@ def test_after_a_reboot_containers_run_as_their_policies_say(node: Host) -> None
 
     wait_for("the one to run", lambda: state(node, "always") == "running")
     wait_for("a page", lambda: "Hello" in node.page(check=False))
-    assert (state(node, "stopped"), state(node, "plain")) == ("exited", "exited")
+    assert {state(node, name) for name in ("stopped", "plain", "frozen")} == {"exited"}
     assert look(node, "plain")["State"]["ExitCode"] == 255
 
 

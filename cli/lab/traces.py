@@ -46,12 +46,16 @@ def cgroups(parent: str) -> list[Path]:
 
 
 def kill_group(group: Path, parent: str) -> None:
-    """SIGKILL to every process in a group and below it."""
+    """SIGKILL to every process in a group and below it, also to those that stand still."""
     with contextlib.suppress(OSError):
         (group / "cgroup.kill").write_text("1")  # v2; the loop is for v1
     for directory in _tree(group):
         for pid in _pids(directory):
             kill(pid, lambda it: _is_in(it, parent))
+        freezer = directory / "freezer.state"
+        if freezer.exists():  # v1: what is frozen dies once it goes on
+            with contextlib.suppress(OSError):
+                freezer.write_text("THAWED")
 
 
 def remove_groups(parent: str, stopwatch: Stopwatch | None = None) -> None:

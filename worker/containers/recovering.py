@@ -1,5 +1,6 @@
 """Takes up the containers of an earlier swarmd: compares the records with what runs, and goes on from there."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,8 +54,14 @@ class Recovering:
                 await self._recover_end(live)
             case Amend(container=container):
                 self._register.update(live, container)
+                await self._put_down(container)
             case _:
-                pass
+                await self._put_down(live.container)
+
+    async def _put_down(self, container: Container) -> None:
+        """Gives back what its last run had, if that was cut off."""
+        if not await asyncio.to_thread(self._workshop.is_put_down, container.id):
+            await self._running.put_down_or_log(container.id)
 
     async def _freeze_again(self, container: Container) -> None:
         """What was being frozen is so."""

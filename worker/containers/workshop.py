@@ -148,6 +148,10 @@ class Workshop:
         await self._machinery.volumes.end(container_id)
         _remove_run_files(self.places(container_id))
 
+    def is_put_down(self, container_id: str) -> bool:
+        """Whether nothing is left of its last run on the host: the last step has been done."""
+        return not Path(self.places(container_id).etc).exists()
+
     async def unmake(
         self, container_id: str, *, keep_anonymous: bool = False, is_lasting: bool = False
     ) -> None:

@@ -12,6 +12,7 @@ from worker.containers.engine import LocalEngine
 from worker.containers.record import ContainerConfig, ContainerState
 from worker.containers.records import Records
 from worker.containers.waiting import Ended, WaitCondition
+from worker.runtime.bundle import Exit
 
 CREATED, RUNNING, RESTARTING, EXITED = (
     ContainerState.CREATED,
@@ -305,6 +306,23 @@ async def test_what_a_policy_reads_is_flushed_and_nothing_else_is(
         await engine.stop(one)
 
     assert (nothing, flushed) == ([], [one] * 4)  # made, started, renamed, about to be stopped
+
+
+async def test_what_its_last_run_had_is_given_back_after_a_crash_in_between(
+    machine: Machine,
+) -> None:
+    async with machine.engine() as engine:
+        one = await started(engine, plain())
+        await machine.runtime.end(one, 3)
+        await settle()
+    directory = machine.root / "exec/etc" / one
+    directory.mkdir()  # as if the crash had come before the last step
+    machine.runtime.exits[one] = Exit(id=one, code=3, oom_killed=False, at=1.0)
+
+    async with machine.engine() as engine:
+        assert engine.find(one).state is EXITED
+
+    assert (directory.exists(), machine.runtime.exits) == (False, {})
 
 
 async def test_a_pause_outlives_swarmd(machine: Machine) -> None:
