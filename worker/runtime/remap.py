@@ -16,8 +16,8 @@ SUBUID = Path("/etc/subuid")
 SUBGID = Path("/etc/subgid")
 RANGE_SIZE = 65536
 """Ids of a container when nobody has chosen others: all that 16 bits name."""
-RANGES_MAX = 340
-"""The kernel takes no more lines of a user namespace."""
+RANGES_MAX = 120
+"""The kernel takes the lines of a user namespace in one write of less than a page."""
 FIRST_FREE = 100_000
 """Where distributions begin to give ranges to users."""
 _LAST_ID = (1 << 32) - 2

@@ -4,7 +4,15 @@ import pytest
 
 from common.errors import InvalidInputError
 from worker.runtime.bundle import IdMapping
-from worker.runtime.remap import Range, Remap, free_range, mappings_of, parse_ranges, remap_of
+from worker.runtime.remap import (
+    RANGES_MAX,
+    Range,
+    Remap,
+    free_range,
+    mappings_of,
+    parse_ranges,
+    remap_of,
+)
 
 
 def mapped(*ranges: tuple[int, int, int]) -> tuple[IdMapping, ...]:
@@ -89,3 +97,10 @@ def test_free_ranges(taken: list[tuple[int, int]], first: int) -> None:
 def test_no_range_is_free() -> None:
     with pytest.raises(InvalidInputError, match="no range of ids is free"):
         free_range([Range(owner="x", first=0, size=(1 << 32) - 1)])
+
+
+def test_the_longest_map_fits_the_kernels_page() -> None:
+    ranges = [Range(owner="x", first=4_000_000_000, size=1_000_000)] * (RANGES_MAX + 1)
+    lines = [f"{one.container_id} {one.host_id} {one.size}" for one in mappings_of(ranges, {"x"})]
+    assert len(lines) == RANGES_MAX
+    assert len("\n".join(lines)) < 4096
