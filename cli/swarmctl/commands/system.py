@@ -46,13 +46,9 @@ def summary(answer: Mapping[str, Any]) -> list[dict[str, str]]:
     volumes = answer.get("Volumes") or []
     caches = answer.get("BuildCache") or []
     layers = int(answer.get("LayersSize") or 0)
-    idle = sum(
-        max(0, int(i["Size"]) - max(0, int(i.get("SharedSize") or 0)))
-        for i in images
-        if not _in_use(i)
-    )
+    used = sum(_own_size(item) for item in images if int(item.get("Containers") or 0) != 0)
     return [
-        _line("Images", images, layers, sum(map(_in_use, images)), min(idle, layers)),
+        _line("Images", images, layers, sum(map(_in_use, images)), max(0, layers - used)),
         _line(
             "Containers",
             containers,
@@ -86,6 +82,12 @@ def _line(kind: str, items: Sequence[Any], size: int, active: int, idle: int) ->
         "Size": shown.size(size),
         "Reclaimable": f"{shown.size(idle)}{share}",
     }
+
+
+def _own_size(image: Mapping[str, Any]) -> int:
+    """What of an image no other has; nothing where that is not known."""
+    size, shared = int(image.get("Size") or 0), int(image.get("SharedSize") or 0)
+    return 0 if -1 in (size, shared) else size - shared
 
 
 def _in_use(image: Mapping[str, Any]) -> bool:

@@ -118,7 +118,7 @@ def _local_target(text: str) -> Place:
         return Place(path=path, exists=True, is_directory=place.is_dir())
     if not Path(split(path)[0]).is_dir():
         raise click.ClickException(
-            f"invalid output path: directory {split(path)[0]!r} does not exist"
+            f'invalid output path: directory "{split(path)[0]}" does not exist'
         )
     if place.is_symlink():  # it leads nowhere yet: what it leads to is made
         return Place(path=str(place.resolve()), exists=False)

@@ -456,7 +456,7 @@ WRONG_COPIES = {
     "two containers": (("a:/x", "b:/y"), 2, "copying between containers is not supported"),
     "no container": (("/x", "/y"), 2, "must specify at least one container source"),
     "nothing there": (("/no/where", "web:/y"), 1, "lstat /no/where: no such file or directory"),
-    "nowhere to": (("web:/x", "/no/where/at"), 1, "directory '/no/where' does not exist"),
+    "nowhere to": (("web:/x", "/no/where/at"), 1, 'directory "/no/where" does not exist'),
 }
 
 
