@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from cli.lab.programs import environment
 from integration.cluster import Cluster, lab
-from integration.host import REPOSITORY, Host, wait_for
+from integration.host import COMPILED, REPOSITORY, Host, wait_for
+from integration.typist import Typist
 
 MANAGERS = ("m1", "m2", "m3")
 PERIOD_SECONDS = 2
@@ -124,6 +126,50 @@ def test_a_process_on_another_node_is_spoken_to_as_one_here(four: Cluster, tmp_p
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (3, "")
     assert done.stdout == sent
+
+
+def test_a_terminal_on_another_node_is_as_one_here(four: Cluster) -> None:
+    follower = four[next(name for name in MANAGERS if name != four.leader())]
+    there = node(four, "w1", follower.hostname)["ID"]
+    (slot,) = (task["Slot"] for task in follower.running("talk") if task["NodeID"] == there)
+    words = ("exec", "-it", f"talk.{slot}", "/bin/sh")
+    command = (sys.executable, "-m", "cli.swarmctl.main", "-H", follower.socket, *words)
+    with Typist(command, cwd=REPOSITORY, env=environment(COMPILED)) as shell:
+        shell.sees(b"# ")
+        shell.type(b"stty size; echo $SLOT\r")
+        shell.sees(b"24 80\r\n%d\r\n" % slot)
+        shell.resize(50, 132)
+        wait_for("the new size", lambda: _answer(shell, b"stty size\r").startswith(b"50 132"))
+        shell.type(b"sleep 1000 & sleep 1000\r")
+        shell.sees(b"\r\n")
+        time.sleep(0.5)  # the shell reads keys itself until the program runs
+        shell.type(b"\x03")
+        shell.sees(b"# ")
+        shell.type(b"exit 6\r")
+        assert shell.ended() == 6
+
+
+def _answer(shell: Typist, line: bytes) -> bytes:
+    shell.type(line)
+    shell.sees(b"\r\n")
+    return shell.sees(b"# ")
+
+
+def test_files_and_figures_of_tasks_are_had_by_their_names(four: Cluster, tmp_path: Path) -> None:
+    follower = four[next(name for name in MANAGERS if name != four.leader())]
+    (tmp_path / "file").write_bytes(os.urandom(1_000_000))
+    there = node(four, "w1", follower.hostname)["ID"]
+    (slot,) = (task["Slot"] for task in follower.running("talk") if task["NodeID"] == there)
+    name = f"talk.{slot}"
+    follower.ctl("cp", str(tmp_path / "file"), f"{name}:/tmp/there")
+    follower.ctl("cp", f"{name}:/tmp/there", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "file").read_bytes()
+    assert "tick" in follower.ctl("logs", "--tail", "1", name).stdout
+    assert name in follower.ctl("stats", "--no-stream", name).stdout
+    words = ("run", "--rm", "--node", "w1", "hello:1", "/bin/busybox", "hostname")
+    made = follower.ctl(*words, "-f", check=False)
+    assert made.returncode == 0, made.stderr
+    assert "talk." in follower.ctl("ps", "--node", "w1").stdout
 
 
 def docker_config(directory: Path, node_name: str) -> str:
