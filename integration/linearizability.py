@@ -2,8 +2,8 @@
 
 The search is Wing and Gong's with Lowe's memory of what was tried, as in Porcupine: a list of calls and returns in
 the order of time; from its head, an operation that was called before any other returned may have happened first.
-What does not change the state is taken as soon as it fits (it cannot harm what follows), everything else is tried in
-turn. Each key is a register of its own, so each is searched alone.
+What does not change the state is taken as soon as it fits (it cannot harm what follows; a write can, which may be
+needed later to undo another one), everything else is tried in turn. Each key is a register of its own, so each is searched alone.
 
 Nothing here does input or output or reads a clock: the bound is a number of steps, and more than that is "undecided".
 """
@@ -213,11 +213,12 @@ class _Search:
         if changes_nothing and not is_known:
             return False  # it may as well never happen
         taken = self._taken | 1 << number
-        if not changes_nothing:
+        is_forced = changes_nothing and not isinstance(operation.action, Write)
+        if not is_forced:
             if (taken, after) in self._tried:
                 return False
             self._tried.add((taken, after))
-        self._steps.append(_Step(entry, self._state, is_forced=changes_nothing))
+        self._steps.append(_Step(entry, self._state, is_forced=is_forced))
         self._taken, self._state = taken, after
         self._left -= is_known
         self._lift(entry)

@@ -55,6 +55,9 @@ GOOD: dict[str, Sequence[Operation]] = {
     "a refusal while something else is there": [
         op(0, 1, swap(None, 1)), op(2, 3, Refusal(expected=None)),
     ],
+    "a write of what is there already, which undoes another one of its moment": [
+        op(0, 0, Write(value=None)), op(0, 0, Write(value=1)), op(1, 1, read(None)),
+    ],
     "a refusal beside the write that caused it": [
         op(0, 9, swap(None, 1)), op(1, 2, Refusal(expected=None)),
     ],
