@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from integration.host import Host
-from integration.runtime_world import make_root, make_world
+from integration.runtime_world import make_root, make_runtime, make_world
 
-__all__ = ["make_root", "make_world"]
+__all__ = ["make_root", "make_runtime", "make_world"]
 """Fixtures of the runtime's tests."""
 
 _numbers = itertools.count(1)

@@ -63,6 +63,8 @@ class World:
     root: Path
     parent: str
     client: RuntimeClient
+    runtime: str = ""
+    """The program that makes containers; "" is our own."""
     made: list[str] = field(default_factory=list)
 
     @property
@@ -85,6 +87,7 @@ class World:
             ),
             argv=argv,
             capabilities=DEFAULT_CAPABILITIES,
+            runtime=self.runtime,
             log=LogOptions(path=str(home / "log")),
         )
         return replace(bundle, **changes)  # type: ignore[arg-type]  # names of fields
@@ -138,12 +141,24 @@ def make_root() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture(name="runtime")
+def make_runtime(request: pytest.FixtureRequest) -> str:
+    """Our own, where a test does not say ``under``."""
+    name: str = getattr(request, "param", "")
+    return shutil.which(name) or pytest.skip(f"{name} is not here") if name else ""
+
+
+def under(*names: str) -> pytest.MarkDecorator:
+    """A test that is run by each of these runtimes; "" is our own."""
+    return pytest.mark.parametrize("runtime", names, ids=[n or "own" for n in names], indirect=True)
+
+
 @pytest.fixture(name="world")
-async def make_world(root: Path) -> AsyncIterator[World]:
+async def make_world(root: Path, runtime: str) -> AsyncIterator[World]:
     parent = f"/swarmd-test-runtime-{os.getpid()}"
     client = RuntimeClient(root / "exec", parent)
     await client.open()
-    world = World(root, parent, client)
+    world = World(root, parent, client, runtime)
     try:
         yield world
     finally:
@@ -159,6 +174,7 @@ async def make_world(root: Path) -> AsyncIterator[World]:
         assert not await lives_after_a_while(supervisor)
         assert [path.name for path in (root / "exec/exits").iterdir()] == []
         assert [path.name for path in (root / "exec/running").iterdir()] == []
+        assert list((root / "exec").glob("oci/*")) == []
         assert not (root / "exec/supervisor.sock").exists()
 
 

@@ -19,7 +19,7 @@ from common.errors import (
     NotFoundError,
     SystemFailureError,
 )
-from integration.runtime_world import BUSYBOX, World, left_groups, lives_after_a_while
+from integration.runtime_world import BUSYBOX, World, left_groups, lives_after_a_while, under
 from worker.kernel.cgroup_v1 import CgroupsV1
 from worker.kernel.cgroup_v2 import CgroupsV2
 from worker.kernel.cgroupfs import Hierarchies, Limits, find_hierarchies, pause
@@ -38,6 +38,7 @@ pytestmark = [
 # -- isolation -------------------------------------------------------------------------------------
 
 
+@under("", "crun")
 async def test_namespaces_are_its_own(world: World) -> None:
     said = await world.say(
         "a", "for n in mnt pid uts ipc net cgroup; do readlink /proc/self/ns/$n; done"
@@ -50,6 +51,7 @@ async def test_namespaces_are_its_own(world: World) -> None:
     assert not set(said) & set(host)
 
 
+@under("", "crun")
 async def test_it_is_pid_1_with_its_own_hostname(world: World) -> None:
     assert await world.say("a", "echo $$; hostname; ls /", hostname="web-1") == [
         "1",
@@ -74,6 +76,7 @@ async def test_capabilities_are_dockers_default(world: World) -> None:
     ]
 
 
+@under("", "crun", "runc")
 async def test_a_user_has_groups_home_and_no_capabilities(world: World) -> None:
     script = "id -u; id -g; id -G; echo $HOME; pwd; grep -E 'CapEff|NoNewPrivs' /proc/self/status | tr '\\t' ' '"
     said = await world.say("a", script, user="app", cwd="/made/for/it", no_new_privileges=True)
@@ -83,15 +86,18 @@ async def test_a_user_has_groups_home_and_no_capabilities(world: World) -> None:
     ]  # fmt: skip
 
 
+@under("", "crun")
 async def test_a_user_can_open_dev_stdout(world: World) -> None:
     assert await world.say("a", "echo hello >/dev/stdout", user="app") == ["hello"]
 
 
+@under("", "crun")
 async def test_user_and_group_by_number_need_no_entry(world: World) -> None:
     said = await world.say("a", "id -u; id -g; id -G", user="4242:77", groups=("app",))
     assert said == ["4242", "77", "77 1000"]
 
 
+@under("", "crun", "runc")
 async def test_parts_of_proc_and_sys_are_masked_or_read_only(world: World) -> None:
     script = """
         wc -c < /proc/timer_list; wc -c < /proc/keys; ls /sys/firmware /proc/acpi | grep -v : | tr -d '\\n' | wc -c
@@ -103,6 +109,7 @@ async def test_parts_of_proc_and_sys_are_masked_or_read_only(world: World) -> No
     assert await world.say("a", script) == ["0", "0", "0", *["refused"] * 5]
 
 
+@under("", "crun", "runc")
 async def test_cap_mknod_is_no_way_to_the_hosts_disks(world: World) -> None:
     device = BUSYBOX.stat().st_dev
     script = f"""
@@ -118,6 +125,7 @@ async def test_cap_mknod_is_no_way_to_the_hosts_disks(world: World) -> None:
     ] * 2
 
 
+@under("", "crun")
 async def test_devices_are_dockers(world: World) -> None:
     said = await world.say(
         "a", "ls /dev; head -c 3 /dev/zero | wc -c; echo x >/dev/null; stat -c %a /dev/shm"
@@ -128,6 +136,7 @@ async def test_devices_are_dockers(world: World) -> None:
     ]  # fmt: skip
 
 
+@under("", "crun", "runc")
 async def test_the_process_holds_nothing_of_the_hosts(world: World) -> None:
     said = await world.say("a", "exec ls -l /proc/self/fd")
     targets = [line.rpartition(" -> ")[2] for line in said if " -> " in line]
@@ -136,6 +145,7 @@ async def test_the_process_holds_nothing_of_the_hosts(world: World) -> None:
     assert len(targets) == 3  # ls's own directory has gone when it reads the link
 
 
+@under("", "crun")
 async def test_a_working_directory_cannot_be_a_descriptor(world: World) -> None:
     for fd in (3, 5, 8, 12):
         with pytest.raises(InvalidInputError):
@@ -145,6 +155,7 @@ async def test_a_working_directory_cannot_be_a_descriptor(world: World) -> None:
 # -- hostile images --------------------------------------------------------------------------------
 
 
+@under("", "crun", "runc")
 async def test_links_at_mount_targets_stay_inside(world: World, tmp_path: Path) -> None:
     """A link that would lead out on the host leads to the same name inside."""
     outside = tmp_path / "outside"
@@ -167,6 +178,7 @@ async def test_links_at_mount_targets_stay_inside(world: World, tmp_path: Path) 
     assert list(outside.iterdir()) == []
 
 
+@under("", "crun")
 @pytest.mark.parametrize("name", ["proc", "sys", "dev"])
 async def test_a_link_in_place_of_proc_is_refused(world: World, name: str) -> None:
     layer = world.layer("evil")
@@ -175,6 +187,7 @@ async def test_a_link_in_place_of_proc_is_refused(world: World, name: str) -> No
         await world.client.start(world.with_layer(world.bundle("a", "true"), layer))
 
 
+@under("", "crun")
 async def test_a_mount_inside_proc_is_refused(world: World) -> None:
     layer = world.layer("evil")
     (layer / "data").symlink_to("/proc/self")
@@ -183,6 +196,7 @@ async def test_a_mount_inside_proc_is_refused(world: World) -> None:
         await world.client.start(world.with_layer(bundle, layer))
 
 
+@under("", "crun")
 async def test_an_endless_passwd_is_refused(world: World) -> None:
     layer = world.layer("evil")
     (layer / "etc").mkdir()
@@ -209,6 +223,7 @@ async def test_the_interpreter_cannot_be_overwritten_from_inside(world: World) -
 # -- mounts ----------------------------------------------------------------------------------------
 
 
+@under("", "crun", "runc")
 async def test_binds_tmpfs_and_read_only(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("from the host\n")
     mounts = (
@@ -234,6 +249,7 @@ async def test_a_bind_without_a_source_is_refused(world: World) -> None:
         await world.client.start(world.bundle("a", "true", mounts=mounts))
 
 
+@under("", "crun")
 async def test_a_read_only_root_still_has_its_tmpfs(world: World) -> None:
     bundle = world.bundle(
         "a", "sh", "-c", "touch /x || echo refused; touch /run/x /dev/shm/x && echo ok",
@@ -266,6 +282,7 @@ def needs(controller: str) -> None:
 # -- limits ----------------------------------------------------------------------------------------
 
 
+@under("", "crun")
 async def test_memory_limit_kills_and_says_so(world: World) -> None:
     needs("memory")
     limits = CgroupLimits(memory_bytes=16 << 20, memory_swap_bytes=16 << 20)
@@ -284,6 +301,7 @@ async def test_a_memory_limit_too_small_to_start_is_explained(world: World) -> N
         )
 
 
+@under("", "crun")
 async def test_pids_limit(world: World) -> None:
     needs("pids")
     script = "for i in 1 2 3 4 5 6; do sleep 9 & done; echo unreachable"
@@ -302,6 +320,7 @@ async def test_cpu_quota_stands_in_the_group_and_is_visible_inside(world: World)
     assert said[0].split()[0] == "20000"
 
 
+@under("", "crun")
 async def test_ulimits_sysctls_and_oom_score(world: World) -> None:
     said = await world.say(
         "a", "ulimit -n; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/self/oom_score_adj",
@@ -315,6 +334,7 @@ async def test_ulimits_sysctls_and_oom_score(world: World) -> None:
 # -- ends ------------------------------------------------------------------------------------------
 
 
+@under("", "crun")
 @pytest.mark.parametrize(
     ("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$; sleep 9", 0)]
 )
@@ -324,6 +344,7 @@ async def test_exit_codes(world: World, script: str, code: int) -> None:
     assert (await world.client.wait("a")).code == code
 
 
+@under("", "crun")
 async def test_death_by_a_signal_is_128_and_its_number(world: World) -> None:
     await world.client.start(world.bundle("a", "sleep", "100"))
     await world.client.signal("a", signal.SIGKILL)
@@ -352,6 +373,7 @@ async def test_what_has_a_lease_is_ended_by_the_supervisor_alone(world: World) -
     await world.client.kill("kept")
 
 
+@under("", "crun")
 async def test_kill_takes_every_process_in_any_session(world: World) -> None:
     pid = await world.client.start(
         world.bundle("a", "sh", "-c", "setsid sleep 77 & sleep 77 & wait")
@@ -369,6 +391,7 @@ async def test_signals_to_what_has_ended_are_fine(world: World) -> None:
     assert await world.client.running() == frozenset()
 
 
+@under("", "crun")
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -399,11 +422,13 @@ async def test_a_script_without_its_interpreter_is_refused(world: World) -> None
         await world.client.start(world.with_layer(world.bundle("a", "/text"), layer))
 
 
+@under("", "crun")
 async def test_an_unknown_user_is_refused(world: World) -> None:
     with pytest.raises(InvalidInputError, match="unable to find user nobody"):
         await world.client.start(world.bundle("a", "true", user="nobody"))
 
 
+@under("", "crun")
 async def test_starting_twice_is_a_conflict_while_it_runs(world: World) -> None:
     bundle = world.bundle("a", "sleep", "100")
     await world.client.start(bundle)
@@ -414,6 +439,7 @@ async def test_starting_twice_is_a_conflict_while_it_runs(world: World) -> None:
         await world.client.cleanup("a")
 
 
+@under("", "crun")
 async def test_a_container_starts_again_with_what_it_wrote(world: World) -> None:
     bundle = world.bundle("a", "sh", "-c", "cat /file; echo again > /file; exit 5")
     for _ in range(2):
@@ -445,6 +471,7 @@ async def test_init_buries_orphans_and_hands_on_signals(world: World) -> None:
 # -- logs ------------------------------------------------------------------------------------------
 
 
+@under("", "crun")
 async def test_the_log_is_whole_when_the_end_is_known(world: World) -> None:
     script = "seq 1 50000; echo oops >&2; printf 'no newline'"
     said = await world.say("a", script)
@@ -498,6 +525,7 @@ async def test_a_container_that_floods_does_not_hold_up_another(world: World) ->
 # -- exec ------------------------------------------------------------------------------------------
 
 
+@under("", "crun", "runc")
 async def test_exec_runs_inside_with_the_same_confinement(world: World) -> None:
     await world.client.start(
         world.bundle(
@@ -535,6 +563,7 @@ async def test_exec_output_is_bounded_and_its_code_kept(world: World) -> None:
     assert (result.code, len(result.output)) == (7, 100)
 
 
+@under("", "crun")
 async def test_exec_that_takes_too_long_is_killed(world: World) -> None:
     await world.client.start(world.bundle("a", "sleep", "100"))
     result = await world.client.exec(
@@ -547,6 +576,7 @@ async def test_exec_that_takes_too_long_is_killed(world: World) -> None:
     assert len(open_cgroups(world.parent).processes("a")) == 1
 
 
+@under("", "crun")
 async def test_exec_of_what_is_not_there(world: World) -> None:
     await world.client.start(world.bundle("a", "sleep", "100"))
     result = await world.client.exec("a", ["nope"], timeout_seconds=5, output_max_bytes=100)
@@ -561,7 +591,7 @@ async def test_exec_of_what_is_not_there(world: World) -> None:
 CLIENT = """
 import asyncio, sys
 from pathlib import Path
-from integration.runtime_world import World
+from integration.runtime_world import World, under
 from worker.runtime.client import RuntimeClient
 from worker.runtime.usage import read_usage
 
@@ -595,6 +625,7 @@ async def test_kill_of_the_client_loses_nothing(world: World) -> None:
         assert world.lines(f"c{number}") == [f"line {i}" for i in range(200)]
 
 
+@under("", "crun")
 async def test_another_code_replaces_the_supervisor_in_place(world: World) -> None:
     script = "for i in $(seq 0 299); do echo line $i; [ $((i%10)) = 0 ] && sleep 0.02; done; exit 6"
     await world.client.start(world.bundle("a", "sh", "-c", script))
@@ -611,6 +642,7 @@ async def test_another_code_replaces_the_supervisor_in_place(world: World) -> No
     assert world.lines("a") == [f"line {i}" for i in range(300)]
 
 
+@under("", "crun")
 async def test_kill_of_the_supervisor_kills_containers_with_a_clear_end(world: World) -> None:
     pid = await world.client.start(world.bundle("a", "sleep", "100"))
     waiting = asyncio.ensure_future(world.client.wait("a"))
@@ -648,6 +680,7 @@ async def test_a_large_environment_is_carried(world: World) -> None:
     assert said == ["10000"]
 
 
+@under("", "crun")
 async def test_many_at_once(world: World) -> None:
     names = [f"m{number}" for number in range(40)]
     async with asyncio.TaskGroup() as group:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidInputError, NotFoundError, UnavailableError
-from integration.runtime_world import BUSYBOX, World
+from integration.runtime_world import BUSYBOX, World, under
 from worker.containers.ports import Streams
 from worker.runtime.audience import BUFFER_MAX, MEMBERS_MAX
 from worker.runtime.bundle import FurtherProcess, LogOptions
@@ -84,6 +84,7 @@ async def test_cat_echoes_until_its_input_ends(world: World) -> None:
     assert world.lines("a") == ["hello again"]
 
 
+@under("", "crun", "runc")
 async def test_a_program_talks_with_us(world: World) -> None:
     await world.client.start(world.bundle("a", "sleep", "100"))
     process = FurtherProcess(
@@ -112,6 +113,7 @@ async def test_a_terminal_is_the_containers_own(world: World) -> None:
     assert world.lines("a")[0] == "/dev/pts/0\r"
 
 
+@under("", "crun", "runc")
 async def test_size_and_ctrl_c_reach_the_foreground(world: World) -> None:
     script = """trap 'stty size' WINCH; trap 'echo int; exit 3' INT; echo ready
         while :; do sleep 0.05; done"""
@@ -151,6 +153,7 @@ async def test_an_interactive_shell(world: World, *, init: bool) -> None:
     assert (await world.client.wait("a")).code == 4
 
 
+@under("", "crun", "runc")
 async def test_a_further_process_in_a_terminal(world: World) -> None:
     await world.client.start(world.bundle("a", "sleep", "100"))
     process = FurtherProcess(argv=("sh",), tty=True, open_stdin=True, console_size=(20, 30))

@@ -8,6 +8,7 @@ from common.engine_api.facts import EngineFacts
 from common.model.node import NodeDescription
 from worker.containers.log_drivers import DRIVERS, JOURNAL_SOCKET, JOURNALD
 from worker.kernel.cgroup_version import cgroup_version
+from worker.runtime.oci_runtimes import Runtimes
 
 NANO = 1_000_000_000
 
@@ -17,7 +18,12 @@ REMAPPED = "name=userns"
 
 
 def machine_facts(
-    description: NodeDescription, *, engine_id: str, data_root: Path, is_remapped: bool = False
+    description: NodeDescription,
+    *,
+    engine_id: str,
+    data_root: Path,
+    runtimes: Runtimes,
+    is_remapped: bool = False,
 ) -> EngineFacts:
     """The facts that do not change while swarmd runs.
 
@@ -25,6 +31,7 @@ def machine_facts(
         description: what the managers are told of this machine.
         engine_id: of the engine.
         data_root: where it keeps everything.
+        runtimes: what can make containers.
         is_remapped: whether containers have user namespaces when nobody says otherwise.
     """
     machine = os.uname()
@@ -46,8 +53,8 @@ def machine_facts(
             name for name in DRIVERS if name != JOURNALD or Path(JOURNAL_SOCKET).exists()
         ),
         security_options=(*SECURITY_OPTIONS, *([REMAPPED] if is_remapped else [])),
-        runtimes={"swarmd": ""},
-        default_runtime="swarmd",
+        runtimes=runtimes.known(),
+        default_runtime=runtimes.default,
     )
 
 

@@ -39,6 +39,7 @@ from worker.kernel.netfilter import Netfilter
 from worker.network.node_network import NetworkOptions, NodeNetwork
 from worker.network.subnets import DEFAULT_POOLS, AddressPool
 from worker.runtime.client import RuntimeClient
+from worker.runtime.oci_runtimes import Runtimes
 from worker.runtime.remap import Remap
 from worker.volumes.local import LocalVolumes
 
@@ -60,6 +61,8 @@ class WorkerOptions:
     cgroup_parent: str
     bridge: str
     version: str
+    default_runtime: str = ""
+    """What makes the containers that name no runtime; "" is our own."""
     pools: Sequence[AddressPool] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     generic_resources: Sequence[GenericResource] = ()
@@ -95,6 +98,7 @@ class WorkerNode:
             self._netfilter,
             clock,
         )
+        self._runtimes = Runtimes(options.default_runtime)
         self._runtime = RuntimeClient(options.exec_root, options.cgroup_parent, clock=clock)
         self._images = ImageStore(str(options.data_root / "images"), clock, events)
         new_name = container_id_source(chance)
@@ -112,12 +116,14 @@ class WorkerNode:
                 volumes=self._volumes,
                 ports=self._shares.share(lambda key: self._engine.port_holder(*key)),
                 remap=options.remap,
+                runtimes=self._runtimes,
             ),
             Surroundings(clock=clock, events=events, new_id=new_name),
         )
         self._engine_id = ""
 
     async def __aenter__(self) -> Self:
+        self._runtimes.settled("")
         self._make_directories()
         self._engine_id = self._same_engine_id()
         async with contextlib.AsyncExitStack() as stack:
@@ -184,6 +190,7 @@ class WorkerNode:
             engine_id=self._engine_id,
             data_root=self._options.data_root,
             is_remapped=self._options.remap is not None,
+            runtimes=self._runtimes,
         )
         return replace(
             machine,

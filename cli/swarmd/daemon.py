@@ -156,6 +156,7 @@ def _worker_options(options: Options) -> WorkerOptions:
         data_root=options.data_root,
         exec_root=options.exec_root,
         cgroup_parent=options.cgroup_parent,
+        default_runtime=options.default_runtime,
         bridge=options.bridge,
         pools=options.default_address_pool,
         labels=options.labels,

@@ -20,6 +20,10 @@ DEFAULT_CONFIG_FILE = Path("/etc/swarmd/swarmd.yaml")
 MAX_CONFIG_BYTES = 1024 * 1024
 RELOADABLE = frozenset({"log_level", "label", "node_generic_resource"})
 """What SIGHUP applies; anything else needs a restart."""
+_STRINGS = (
+    *("tlscacert", "tlscert", "tlskey", "log_level"),
+    *("cgroup_parent", "userns_remap", "default_runtime", "bridge"),
+)
 _PLURALS = {"node-generic-resources": "node_generic_resource"}
 """Keys of the file that are called as in Docker's."""
 
@@ -48,6 +52,8 @@ class Options:
     cgroup_parent: str = "/swarmd"
     userns_remap: str = ""
     """Whose ranges of /etc/subuid and /etc/subgid containers are: "default", "user", "user:group"; "" is nobody's."""
+    default_runtime: str = "swarmd"
+    """What makes containers that name no runtime: our own, or an OCI runtime on PATH."""
     bridge: str = "swarmd0"
     default_address_pool: tuple[AddressPool, ...] = ()
     label: tuple[str, ...] = ()
@@ -143,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         help="run containers as the subordinate ids of a user, or of default",
     )
     add(
+        "--default-runtime",
+        metavar="NAME",
+        help="what makes containers: swarmd, or an OCI runtime on PATH as crun (default swarmd)",
+    )
+    add(
         "-b",
         "--bridge",
         metavar="NAME",
@@ -203,15 +214,7 @@ def _field_of(key: object, path: Path) -> str:
 
 def _checked(raw: Options) -> Options:
     """Gives every setting its type and refuses what cannot be."""
-    for name in (
-        "tlscacert",
-        "tlscert",
-        "tlskey",
-        "log_level",
-        "cgroup_parent",
-        "userns_remap",
-        "bridge",
-    ):
+    for name in _STRINGS:
         if not isinstance(getattr(raw, name), str):
             raise InvalidInputError(f"{name.replace('_', '-')} must be a string")
     if raw.log_level not in LEVELS:
@@ -243,6 +246,7 @@ def _checked(raw: Options) -> Options:
         log_level=raw.log_level,
         cgroup_parent=raw.cgroup_parent.rstrip("/"),
         userns_remap=raw.userns_remap,
+        default_runtime=raw.default_runtime,
         bridge=raw.bridge,
         default_address_pool=tuple(
             map(_pool, _strings("default-address-pool", raw.default_address_pool))

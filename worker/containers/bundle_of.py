@@ -79,6 +79,7 @@ def bundle_of(
         capabilities=confinement.capabilities,
         no_new_privileges=confinement.no_new_privileges,
         seccomp=confinement.seccomp,
+        seccomp_rules=confinement.seccomp_rules,
         masked_paths=confinement.masked_paths,
         read_only_paths=confinement.read_only_paths,
         privileged=confinement.privileged,

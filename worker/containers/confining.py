@@ -15,6 +15,8 @@ from worker.runtime.cdi import Edits, Registry, Wanted, chosen, edits_for
 from worker.runtime.cdi_files import read_registry
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.host_devices import all_devices, devices_from_path
+from worker.runtime.oci_runtimes import OWN
+from worker.runtime.oci_seccomp import seccomp_rules
 from worker.runtime.seccomp_programs import UNCONFINED, seccomp_program
 
 
@@ -26,6 +28,7 @@ class Confinement:
     capabilities: frozenset[str]
     no_new_privileges: bool
     seccomp: bytes = field(repr=False)
+    seccomp_rules: bytes = field(repr=False)
     masked_paths: tuple[str, ...]
     read_only_paths: tuple[str, ...]
     devices: tuple[DeviceNode, ...]
@@ -79,13 +82,14 @@ def confinement_of(config: ContainerConfig, hardware: Hardware = THIS_HOST) -> C
     host, privileges = config.host, config.spec.privileges
     capabilities = _capabilities(config)
     edits = _edits(host, hardware)
+    profile = _profile(host, privileges.seccomp if privileges else None)
+    is_ours = host.runtime in ("", OWN)
     return Confinement(
         privileged=host.privileged,
         capabilities=capabilities,
         no_new_privileges=bool(privileges and privileges.no_new_privileges),
-        seccomp=seccomp_program(
-            _profile(host, privileges.seccomp if privileges else None), capabilities
-        ),
+        seccomp=seccomp_program(profile, capabilities),
+        seccomp_rules=b"" if is_ours else seccomp_rules(profile, capabilities),
         masked_paths=_paths(
             host, host.masked_paths, (*MASKED_PATHS, *hardware.throttle_counters())
         ),

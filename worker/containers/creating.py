@@ -24,6 +24,7 @@ class Creating:
         self, register: Register, workshop: Workshop, machinery: Machinery, new_id: IdSource
     ) -> None:
         self._register, self._workshop, self._images = register, workshop, machinery.images
+        self._runtimes = machinery.runtimes
         self._new_id = new_id
         self._making: dict[str, asyncio.Event] = {}  # names of containers that are being made
 
@@ -36,6 +37,8 @@ class Creating:
             InvalidInputError: it asks for something that cannot be.
         """
         container_id = self._new_id()
+        runtime = self._runtimes.settled(config.host.runtime)
+        config = replace(config, host=replace(config.host, runtime=runtime))
         if not config.name:
             config = replace(config, name=given_name(container_id, self._is_taken))
         if not config.task_id:

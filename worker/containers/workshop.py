@@ -29,6 +29,7 @@ from worker.images.resolved import ResolvedImage
 from worker.kernel.tree_size import tree_size
 from worker.kernel.trees import remove_tree
 from worker.network.attachment import Sandbox
+from worker.runtime.oci_runtimes import Runtimes
 from worker.runtime.remap import Remap
 
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
@@ -46,6 +47,8 @@ class Machinery:
     network_probe: NetworkProbe = probe_network
     remap: Remap | None = None
     """Which ids of the host those of containers are; None for the same."""
+    runtimes: Runtimes = field(default_factory=Runtimes)
+    """Which runtimes can make a container's process."""
 
 
 class Workshop:
@@ -138,6 +141,7 @@ class Workshop:
                     read_only=point.read_only,
                 )
         bundle = bundle_of(container, image, sandbox, places, files, self._machinery.remap)
+        bundle = self._machinery.runtimes.applied(container.config.host.runtime, bundle)
         return await self._machinery.runtime.start(bundle)
 
     async def put_down(self, container_id: str) -> None:

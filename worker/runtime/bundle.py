@@ -195,6 +195,8 @@ class Bundle:
     init: bool = False
     runtime: str = ""
     """"" is our own; else the path of an OCI runtime that is to run it."""
+    seccomp_rules: bytes = field(default=b"", repr=False)
+    """The filter once more, for an OCI runtime: ``linux.seccomp`` of its specification as JSON; b"" is unconfined."""
     limits: CgroupLimits = field(default_factory=CgroupLimits)
     log: LogOptions = field(default_factory=lambda: LogOptions(path=""))
 

@@ -88,7 +88,7 @@ def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
     """Runs as pid 1 of new namespaces."""
 
     def steps() -> None:
-        _leave_supervisor(order["process"], around)
+        leave_supervisor(order["process"], around)
         memory_fd = _enter_namespaces(order, around)
         enter_rootfs(order, around, memory_fd)
         _become_mapped(order["process"], around.user_namespace_fd)
@@ -100,7 +100,7 @@ def become_first_process(order: "StartOrder", around: Surroundings) -> "Never":
             _watch_over(program, report_fd)
         execute(program, report_fd)
 
-    _or_report(steps, around.report_fd)
+    or_report(steps, around.report_fd)
 
 
 def _enter_namespaces(order: "StartOrder", around: Surroundings) -> int:
@@ -134,7 +134,7 @@ def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Neve
     """Runs in the namespaces of a container that runs; it is born in its pid namespace already."""
 
     def steps() -> None:
-        _leave_supervisor(order, around)
+        leave_supervisor(order, around)
         kinds = (
             syscalls.CLONE_NEWNS
             | syscalls.CLONE_NEWUTS
@@ -151,10 +151,38 @@ def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Neve
         report_fd = close_descriptors(around.report_fd)
         execute(take_on(order), report_fd)
 
-    _or_report(steps, around.report_fd)
+    or_report(steps, around.report_fd)
 
 
-def _or_report(steps: "Callable[[], None]", report_fd: int) -> "Never":
+def become_foreign_maker(
+    order: "ProcessOrder", around: Surroundings, work: "Callable[[], bytes]"
+) -> "Never":
+    """Has an OCI runtime make a process, reports what came of it, and ends."""
+
+    def steps() -> None:
+        leave_supervisor(order, around, joins_groups=False)
+        os.write(around.report_fd, work())
+        os._exit(0)
+
+    or_report(steps, around.report_fd)
+
+
+def end_as_foreign_forgetter(work: "Callable[[], None]") -> "Never":
+    """Has an OCI runtime forget a container, and ends; says on standard error, which is the log, what went wrong."""
+    try:
+        os.setsid()
+        for number in (*IGNORED_BY_SUPERVISOR, _SIGTERM):
+            syscalls.default_signal(number)
+        syscalls.unblock_all_signals()
+        work()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - a child must never run on as its parent
+        os.write(2, f"{describe(error)}\n".encode(errors="replace"))
+    finally:
+        os._exit(FAILURE_CODE)
+
+
+def or_report(steps: "Callable[[], None]", report_fd: int) -> "Never":
     """Does the steps; when they fail, says why and ends."""
     try:
         steps()
@@ -176,11 +204,14 @@ def _report(report_fd: int, refusal: Refusal) -> None:
             return
 
 
-def _leave_supervisor(process: "ProcessOrder", around: Surroundings) -> None:
+def leave_supervisor(
+    process: "ProcessOrder", around: Surroundings, *, joins_groups: bool = True
+) -> None:
     """Into its groups and its session, with standard streams, signals and limits of its own."""
     syscalls.make_undumpable()
     syscalls.die_with_parent(_SIGKILL)
-    around.entrance.join()
+    if joins_groups:
+        around.entrance.join()
     os.setsid()
     for number, fd in enumerate(around.stdio.streams):
         os.dup2(fd, number)
@@ -205,7 +236,7 @@ def _watch_over(program: "Program", report_fd: int) -> "Never":
     if pid == 0:
         take_foreground()
         syscalls.unblock_all_signals()
-        _or_report(lambda: execute(program, report_fd), report_fd)
+        or_report(lambda: execute(program, report_fd), report_fd)
     confine_self(program)
     os.close(report_fd)
     while True:

@@ -33,6 +33,7 @@ class Execution:
     """A further process in a container."""
 
     __slots__ = (
+        "alarm",
         "console",
         "container_id",
         "held",
@@ -62,6 +63,8 @@ class Execution:
         self.console = -1
         """The socket by which it sends its terminal, when it is nobody's."""
         self.report = Report(-1)
+        self.alarm = ""
+        """The name of the one that rings when its time is up."""
         self.pid = 0
         self.is_late = False
         """Whether it was killed because its time was up."""
@@ -150,8 +153,11 @@ class Executions:
         self._launcher.collect(held, order["argv"], execution)
         self._by_pid[execution.pid] = execution
         self._loop.watch(execution.output_fd, lambda _: self._pump(execution))
+        if held.process["runtime"]:
+            self._loop.watch(execution.report.fd, lambda _: self._read_report(execution))
         deadline = after_ms(min(order["timeout_ms"], TIMEOUT_MAX_MS))
-        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._expire(execution))
+        execution.alarm = f"exec {execution.pid}"
+        self._loop.call_at(execution.alarm, deadline, lambda: self._expire(execution))
 
     def _pump(self, execution: Execution) -> None:
         if execution.pump() == 0:
@@ -160,12 +166,13 @@ class Executions:
     def _expire(self, execution: Execution) -> None:
         """Kills it with its whole session's first group; it has not been reaped, so the pid is its own."""
         execution.is_late = True
-        try:
-            os.killpg(execution.pid, _SIGKILL)
-        except ProcessLookupError:
+        group = os.getpgid(execution.pid)
+        if group == os.getpgrp():  # It has not left ours yet.
             os.kill(execution.pid, _SIGKILL)
+        else:
+            os.killpg(group, _SIGKILL)
         deadline = after_ms(REAPED_SECONDS * 1000)
-        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._tell_late(execution))
+        self._loop.call_at(execution.alarm, deadline, lambda: self._tell_late(execution))
 
     def _tell_late(self, execution: Execution) -> None:
         """Once: it has ended, or is kept by the kernel or by a tracer in its container, which nobody waits for."""
@@ -208,7 +215,8 @@ class Executions:
         self._by_pid[execution.pid] = execution
         self._loop.watch(execution.report.fd, lambda _: self._read_report(execution))
         deadline = after_ms(SETUP_SECONDS * 1000)
-        self._loop.call_at(f"exec {execution.pid}", deadline, lambda: self._expire(execution))
+        execution.alarm = f"exec {execution.pid}"
+        self._loop.call_at(execution.alarm, deadline, lambda: self._expire(execution))
         if execution.console >= 0:
             self._loop.watch(execution.console, lambda _: self._take_terminal(execution))
 
@@ -216,11 +224,25 @@ class Executions:
         if not execution.report.read():
             return
         execution.close_report(self._loop)
-        self._loop.cancel(f"exec {execution.pid}")
-        if execution.report.has_executed:
-            execution.held = None
+        if execution.is_spawned:  # The alarm was for the set-up alone.
+            self._loop.cancel(execution.alarm)
+        if not execution.report.has_executed:
+            return  # Its end is near, and the reply comes with it.
+        execution.held = None
+        status = self._meet(execution) if execution.report.born else None
+        if execution.is_spawned:
             execution.request.answer(execution.pid)
-        # Else its end is near, and the reply comes with it.
+        if status is not None:
+            self._end(execution, status)
+
+    def _meet(self, execution: Execution) -> int | None:
+        """It is another process than the one that had an OCI runtime make it: its status when it has ended before."""
+        self._by_pid.pop(execution.pid, None)
+        execution.pid = execution.report.born
+        status = self._launcher.foreign.births.status(execution.pid)
+        if status is None:
+            self._by_pid[execution.pid] = execution
+        return status
 
     def _take_terminal(self, execution: Execution) -> None:
         """Of one that is nobody's: what is written there is read and thrown away."""
@@ -259,9 +281,14 @@ class Executions:
     def ended(self, pid: int, status: int) -> None:
         """One has ended: tells who waits."""
         execution = self._by_pid.pop(pid)
-        self._loop.cancel(f"exec {pid}")
-        if execution.report.fd >= 0 and execution.is_spawned:
+        if execution.report.fd >= 0:
             self._read_report(execution)
+            if execution.pid != pid:
+                return  # It was the maker that has ended.
+        self._end(execution, status)
+
+    def _end(self, execution: Execution, status: int) -> None:
+        self._loop.cancel(execution.alarm)
         execution.finish(self._loop)
         if not execution.is_spawned:
             self._collected(execution, status)

@@ -28,6 +28,7 @@ FORMERLY_UNSAID: "dict[str, Any]" = {
     "shares_processes": False,
     "root_uid": 0,
     "root_gid": 0,
+    "runtime": "",
 }
 """Fields of a process order that an older supervisor did not hand over, as it would have had them."""
 _READ_BYTES = 1 << 20

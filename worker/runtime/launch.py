@@ -9,6 +9,7 @@ from worker.kernel.user_namespaces import make_user_namespace
 from worker.runtime.child import Surroundings, become_first_process, become_further_process
 from worker.runtime.held import Held, Stream
 from worker.runtime.journal import open_log
+from worker.runtime.oci_launch import ForeignLauncher
 from worker.runtime.plumbing import Plumbing, Stdio
 from worker.runtime.refusal import INVALID, NOT_FOUND, Refusal
 from worker.runtime.reports import Report
@@ -36,8 +37,11 @@ FILTERS_MAX = 32
 class Launcher:
     """What every child is made with."""
 
-    def __init__(self, cgroups: "Cgroups", nofile: tuple[int, int]) -> None:
+    def __init__(
+        self, cgroups: "Cgroups", nofile: tuple[int, int], foreign: ForeignLauncher
+    ) -> None:
         self._cgroups = cgroups
+        self.foreign = foreign
         self._nofile = nofile
         self._null = _open_null()
         self._filters: dict[bytes, bytes] = {}
@@ -91,6 +95,8 @@ class Launcher:
                 order["log_attributes"],
             )
         stdio = self._connect(held, order, plumbing)
+        if self.foreign.has_left(order["id"]):
+            self.foreign.forget_now(order["id"])
         devices = (*DEFAULT_DEVICE_RULES, *order["device_rules"])
         self._cgroups.create(order["id"], Limits(order["limits"]), devices)
         around = Surroundings(
@@ -101,6 +107,9 @@ class Launcher:
             nofile=self._nofile,
             spaces=spaces,
         )
+        if order["process"]["runtime"]:
+            held.pid = self.foreign.start(order, around, others)
+            return
         if order["uid_mappings"]:
             owners = make_user_namespace(order["uid_mappings"], order["gid_mappings"])
             around.user_namespace_fd = plumbing.take(owners)
@@ -187,6 +196,9 @@ class Launcher:
                 report_fd=report_fd,
                 nofile=self._nofile,
             )
+            if process["runtime"]:
+                execution.pid = self.foreign.execute(held, process, around)
+                return
             execution.pid = self._clone_into(pidfd, around.entrance.born_in)
             if execution.pid == 0:
                 become_further_process(process, around)

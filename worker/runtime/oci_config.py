@@ -5,22 +5,28 @@ the runtime is told where they are, and which devices may be used, so that it do
 decides (the user's numbers) and where this start keeps its things comes by ``Surroundings``.
 """
 
+from binascii import b2a_base64
+
 from worker.kernel.device_rules import ANY, DEFAULT_DEVICE_RULES
 from worker.runtime.capabilities import CAPABILITIES
-from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
+from worker.runtime.plumbing import CONTAINER
+from worker.runtime.process import UMASK
 from worker.runtime.programs import environment
+from worker.runtime.sharing import HOST, NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from worker.kernel.device_rules import Rule
     from worker.runtime.oci_json import Value
-    from worker.runtime.orders import MountOrder, ProcessOrder, StartOrder
+    from worker.runtime.orders import DeviceOrder, MountOrder, ProcessOrder, StartOrder
     from worker.runtime.users import User
 
 VERSION = "1.0.2"
 """Of the specification: the first that has all that is said here."""
 LIMIT_INFINITE = (1 << 64) - 1
-HOST_NETWORK = "host"
+CRUN_PROGRAM = "run.oci.seccomp_bpf_data"
+"""An annotation: crun loads this program instead of compiling ``linux.seccomp`` once more for each container."""
+_NAMESPACE_FILES = {"network": "net"}
 _ALL_RIGHTS = "rwm"
 _RLIMITS = (
     "CPU",
@@ -48,7 +54,10 @@ _STRICT = ("nosuid", "noexec", "nodev")
 class Surroundings:
     """What an order does not say, since it is known only where the container is made."""
 
-    __slots__ = ("binds", "cgroup_bind", "cgroup_path", "namespaces", "nofile", "root", "user")
+    __slots__ = (
+        *("cgroup_bind", "cgroup_path", "memory_bind"),
+        *("mounts", "nofile", "pids", "root", "user"),
+    )
 
     def __init__(
         self,
@@ -57,7 +66,7 @@ class Surroundings:
         user: "User",
         cgroup_path: str,
         cgroup_bind: str,
-        binds: list[str],
+        mounts: list[tuple[str, str]],
         nofile: tuple[int, int],
     ) -> None:
         self.root = root
@@ -67,50 +76,70 @@ class Surroundings:
         """Of the container's group, below the mount points of the hierarchies."""
         self.cgroup_bind = cgroup_bind
         """What to show at /sys/fs/cgroup; "" for the unified hierarchy."""
-        self.binds = binds
-        """For each mount of the order what to bind there, "" for a tmpfs."""
+        self.mounts = mounts
+        """For each of the order what to bind, and where: without links that the image may have there."""
         self.nofile = nofile
         """RLIMIT_NOFILE where the order has none."""
+        self.memory_bind = ""
+        """The /dev/shm of others that it has, too."""
+        self.pids: dict[str, int] = {}
+        """The first processes of the containers whose namespaces it joins."""
 
 
 def oci_config(order: "StartOrder", around: Surroundings) -> "dict[str, Value]":
     """The container."""
+    linux: dict[str, Value] = {
+        "namespaces": _namespaces(order, around.pids),
+        "cgroupsPath": around.cgroup_path,
+        "devices": [_device(device) for device in order["devices"]],
+        "resources": {"devices": _device_rules([*DEFAULT_DEVICE_RULES, *order["device_rules"]])},
+        "sysctl": dict(order["sysctls"]),
+        "maskedPaths": [*order["masked_paths"]],
+        "readonlyPaths": [*order["read_only_paths"]],
+        "rootfsPropagation": _root_propagation(order["mounts"]),
+    }
     config: dict[str, Value] = {
         "ociVersion": VERSION,
         "root": {"path": around.root, "readonly": order["root_read_only"]},
-        "process": oci_process(order["process"], around.user, around.nofile),
+        "process": oci_process(
+            order["process"], around.user, around.nofile, has_terminal=order["tty"]
+        ),
         "mounts": [
-            *_kernel_mounts(order["shm_bytes"], around.cgroup_bind),
+            *_kernel_mounts(order, around),
             *(
-                _mount(mount, source)
-                for mount, source in zip(order["mounts"], around.binds, strict=True)
+                _mount(mount, source, target)
+                for mount, (source, target) in zip(order["mounts"], around.mounts, strict=True)
             ),
         ],
-        "linux": {
-            "namespaces": _namespaces(order["network_namespace"]),
-            "cgroupsPath": around.cgroup_path,
-            "resources": {"devices": _device_rules(DEFAULT_DEVICE_RULES)},
-            "sysctl": dict(order["sysctls"]),
-            "maskedPaths": list(MASKED_PATHS),
-            "readonlyPaths": list(READ_ONLY_PATHS),
-            "rootfsPropagation": _root_propagation(order["mounts"]),
-        },
+        "linux": linux,
     }
     if order["hostname"]:
         config["hostname"] = order["hostname"]
     if order["domainname"]:
         config["domainname"] = order["domainname"]
+    if order["seccomp_rules"]:
+        linux["seccomp"] = order["seccomp_rules"]
+        program = b2a_base64(order["process"]["seccomp"], newline=False)
+        config["annotations"] = {CRUN_PROGRAM: program.decode()}
     return config
 
 
-def oci_process(order: "ProcessOrder", user: "User", nofile: tuple[int, int]) -> "dict[str, Value]":
+def oci_process(
+    order: "ProcessOrder", user: "User", nofile: tuple[int, int], *, has_terminal: bool
+) -> "dict[str, Value]":
     """The container's first process, or a further one (process.json of ``exec``)."""
     variables = environment(order["env"], user.home)
     limits = {number: (soft, hard) for number, soft, hard in order["ulimits"]}
     limits.setdefault(NOFILE, nofile)
     return {
-        "terminal": False,
-        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+        "terminal": has_terminal,
+        **_console_size(order["rows"], order["columns"]),
+        "user": {
+            "uid": user.uid,
+            "gid": user.gid,
+            "additionalGids": list(user.groups),
+            "umask": UMASK,
+        },
         "args": list(order["argv"]),
         "env": [f"{name}={value}" for name, value in variables.items()],
         "cwd": order["cwd"],
@@ -119,6 +148,10 @@ def oci_process(order: "ProcessOrder", user: "User", nofile: tuple[int, int]) ->
         "noNewPrivileges": order["no_new_privileges"],
         "oomScoreAdj": order["oom_score_adj"],
     }
+
+
+def _console_size(rows: int, columns: int) -> "dict[str, Value]":
+    return {"consoleSize": {"height": rows, "width": columns}} if rows and columns else {}
 
 
 def _capabilities(mask: int, *, is_root: bool) -> "dict[str, Value]":
@@ -145,17 +178,35 @@ def _rlimit(number: int, soft: int, hard: int) -> "dict[str, Value]":
 # -- linux -----------------------------------------------------------------------------------------
 
 
-def _namespaces(network: str) -> "list[Value]":
-    """New ones, but for a network that is joined, or the host's, which is not named."""
-    kinds: list[Value] = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
-    if not network:
-        kinds.append({"type": "network"})
-    elif network != HOST_NETWORK:
-        kinds.append({"type": "network", "path": network})
-    return kinds
+def _namespaces(order: "StartOrder", pids: dict[str, int]) -> "list[Value]":
+    """New ones, but for those of others, which are joined, and the host's, which are not named."""
+    own = order["namespaces"]
+    modes = {"pid": own["pid"], "ipc": own["ipc"], "uts": own["uts"], "mount": ""}
+    modes |= {"cgroup": own["cgroup"], "network": order["network_namespace"]}
+    return [_namespace(kind, mode, pids) for kind, mode in modes.items() if mode != HOST]
 
 
-def _device_rules(rules: "tuple[Rule, ...]") -> "list[Value]":
+def _namespace(kind: str, mode: str, pids: dict[str, int]) -> "Value":
+    if mode in ("", NONE):
+        return {"type": kind}
+    if mode.startswith(CONTAINER):
+        mode = f"/proc/{pids[mode.removeprefix(CONTAINER)]}/ns/{_NAMESPACE_FILES.get(kind, kind)}"
+    return {"type": kind, "path": mode}
+
+
+def _device(device: "DeviceOrder") -> "Value":
+    return {
+        "path": device["path"],
+        "type": device["kind"],
+        "major": device["major"],
+        "minor": device["minor"],
+        "fileMode": device["mode"],
+        "uid": device["uid"],
+        "gid": device["gid"],
+    }
+
+
+def _device_rules(rules: "list[Rule]") -> "list[Value]":
     """Nothing, but for what a rule allows."""
     return [{"allow": False, "access": _ALL_RIGHTS}, *map(_device_rule, rules)]
 
@@ -184,38 +235,53 @@ _FLAG_WORDS = (
 )
 
 
-def _kernel_mounts(shm_bytes: int, cgroup_bind: str) -> "list[Value]":
+def _kernel_mounts(order: "StartOrder", around: Surroundings) -> "list[Value]":
     """What every container has, in Docker's order."""
+    cgroup_bind = around.cgroup_bind
+    read_only = () if order["privileged"] else ("ro",)
     pts = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
     return [
         _new("/proc", "proc", "proc", *_STRICT),
-        _new("/sys", "sysfs", "sysfs", *_STRICT, "ro"),
+        _new("/sys", "sysfs", "sysfs", *_STRICT, *read_only),
         _new("/dev", "tmpfs", "tmpfs", "nosuid", "mode=755", "size=65536k"),
         _new("/dev/pts", "devpts", "devpts", "nosuid", "noexec", *pts),
-        _new("/dev/shm", "tmpfs", "shm", *_STRICT, "mode=1777", f"size={shm_bytes}"),  # noqa: S108
+        *_shared_memory(order, around.memory_bind),
         _new("/dev/mqueue", "mqueue", "mqueue", *_STRICT),
         _new("/sys/fs/cgroup", "bind", cgroup_bind, "rbind", *_STRICT, "ro")
         if cgroup_bind
-        else _new("/sys/fs/cgroup", "cgroup", "cgroup", *_STRICT, "ro"),
+        else _new("/sys/fs/cgroup", "cgroup", "cgroup", *_STRICT, *read_only),
     ]
+
+
+def _shared_memory(order: "StartOrder", bind: str) -> "list[Value]":
+    """Its own, that of others, or none."""
+    if order["namespaces"]["ipc"] == NONE:
+        return []
+    if bind:
+        return [_new("/dev/shm", "bind", bind, "rbind", *_STRICT, "rprivate")]  # noqa: S108
+    size = f"size={order['shm_bytes']}"
+    return [_new("/dev/shm", "tmpfs", "shm", *_STRICT, "mode=1777", size)]  # noqa: S108
 
 
 def _new(target: str, kind: str, source: str, *options: str) -> "Value":
     return {"destination": target, "type": kind, "source": source, "options": options}
 
 
-def _mount(mount: "MountOrder", source: str) -> "Value":
+def _mount(mount: "MountOrder", source: str, target: str) -> "Value":
+    """A bind in any case: a tmpfs was made before, for runtimes give it the mode of what it covers."""
+    kind = "rbind" if mount["recursive"] else "bind"
+    strict = _strictness(mount)
     read_only = ("ro",) if mount["read_only"] else ()
-    if source:
-        propagation = () if mount["file"] else (mount["propagation"] or "rprivate",)
-        strict = _STRICT if mount["file"] else ()
-        kind = "rbind" if mount["recursive"] else "bind"
-        return _new(mount["target"], "bind", source, kind, *strict, *read_only, *propagation)
-    size = (f"size={mount['tmpfs_size_bytes']}",) if mount["tmpfs_size_bytes"] else ()
-    mode = f"mode={mount['tmpfs_mode']:o}"
-    flags = (word for bit, word in _FLAG_WORDS if mount["tmpfs_flags"] & bit)
-    more = filter(None, mount["tmpfs_data"].split(","))
-    return _new(mount["target"], "tmpfs", "tmpfs", *flags, *read_only, mode, *size, *more)
+    propagation = (mount["propagation"] or "rprivate") if mount["source"] else "rprivate"
+    return _new(target, "bind", source, kind, *strict, *read_only, propagation)
+
+
+def _strictness(mount: "MountOrder") -> tuple[str, ...]:
+    if mount["source"]:
+        return ()
+    if mount["file"]:
+        return _STRICT
+    return tuple(word for bit, word in _FLAG_WORDS if mount["tmpfs_flags"] & bit)
 
 
 def _root_propagation(mounts: "list[MountOrder]") -> str:

@@ -4,7 +4,7 @@ import resource
 from collections.abc import Sequence
 from typing import TypedDict
 
-from common.errors import InvalidInputError
+from common.errors import InvalidInputError, NotImplementedHereError
 from worker.kernel.device_rules import DeviceRuleError, Rule, parse_rule
 from worker.runtime.bundle import (
     Bundle,
@@ -80,6 +80,8 @@ class ProcessOrder(TypedDict):
     ulimits: list[tuple[int, int, int]]
     oom_score_adj: int
     seccomp: bytes
+    runtime: str
+    """The path of the OCI runtime that makes it; "" for ours."""
     rows: int
     """Of its terminal, if it has one; so is the next."""
     columns: int
@@ -143,6 +145,8 @@ class StartOrder(TypedDict):
 
     id: str
     process: ProcessOrder
+    seccomp_rules: bytes
+    """The filter once more, for an OCI runtime; b"" is unconfined."""
     lower: list[str]
     upper: str
     work: str
@@ -221,12 +225,14 @@ def start_order(bundle: Bundle) -> StartOrder:
             ulimits=[_ulimit(name, *pair) for name, pair in sorted(bundle.ulimits.items())],
             oom_score_adj=bundle.oom_score_adj,
             seccomp=bundle.seccomp,
+            runtime=bundle.runtime,
             rows=bundle.console_size[0],
             columns=bundle.console_size[1],
             shares_processes=bundle.namespaces.pid != "",
             root_uid=host_id(0, bundle.namespaces.uid_mappings),
             root_gid=host_id(0, bundle.namespaces.gid_mappings),
         ),
+        seccomp_rules=bundle.seccomp_rules,
         lower=list(bundle.rootfs.lower),
         upper=bundle.rootfs.upper,
         work=bundle.rootfs.work,
@@ -236,7 +242,7 @@ def start_order(bundle: Bundle) -> StartOrder:
         domainname=bundle.domainname,
         mounts=[_mount_order(mount, bundle.namespaces) for mount in bundle.mounts],
         network_namespace=bundle.network_namespace,
-        namespaces=_namespaces(bundle.namespaces),
+        namespaces=_namespaces(bundle),
         uid_mappings=_mappings(bundle.namespaces.uid_mappings),
         gid_mappings=_mappings(bundle.namespaces.gid_mappings),
         terminal_gid=host_id(_TERMINAL_GROUP, bundle.namespaces.gid_mappings),
@@ -451,7 +457,8 @@ def _mappings(mappings: Sequence[IdMapping]) -> list[tuple[int, int, int]]:
     return [(one.container_id, one.host_id, one.size) for one in mappings]
 
 
-def _namespaces(asked: Namespaces) -> NamespacesOrder:
+def _namespaces(bundle: Bundle) -> NamespacesOrder:
+    asked = bundle.namespaces
     modes = NamespacesOrder(pid=asked.pid, ipc=asked.ipc, uts=asked.uts, cgroup=asked.cgroup)
     for kind, mode in (("pid", asked.pid), ("ipc", asked.ipc), ("uts", asked.uts)):
         if mode.startswith(CONTAINER):
@@ -460,6 +467,10 @@ def _namespaces(asked: Namespaces) -> NamespacesOrder:
             raise InvalidInputError(f"invalid {kind} mode: {mode}")
     if asked.cgroup not in ("", HOST_NETWORK):
         raise InvalidInputError(f"invalid cgroup namespace mode: {asked.cgroup}")
+    if bundle.runtime and asked.uid_mappings:
+        raise NotImplementedHereError(
+            "another runtime than swarmd's own maps no users yet", hint="--userns host"
+        )
     if bool(asked.uid_mappings) != bool(asked.gid_mappings):
         raise InvalidInputError("users are mapped and groups are not, or the other way round")
     return modes

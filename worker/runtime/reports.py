@@ -33,7 +33,13 @@ class Report:
     @property
     def has_executed(self) -> bool:
         """True once the end was reached and nothing went wrong before."""
-        return self.content == READY
+        return self.content == READY or self.born > 0
+
+    @property
+    def born(self) -> int:
+        """The pid of the process that was made, when another one than the child itself was; else 0."""
+        pid = self.content.removeprefix(READY)
+        return int(pid) if len(pid) < len(self.content) and pid.isdigit() else 0
 
     def refusal(self, status: int) -> Refusal:
         """Why it did not, given the status that the child ended with."""

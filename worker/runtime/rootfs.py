@@ -287,7 +287,7 @@ def _attach(mount: "MountOrder", tree_fd: int) -> None:
     try:
         _refuse_proc(mount["target"], target_fd)
         if tree_fd < 0:
-            _mount_tmpfs(mount, target_fd)
+            mount_tmpfs(mount, target_fd)
         else:
             syscalls.move_mount(tree_fd, target_fd)
             os.close(tree_fd)
@@ -298,7 +298,8 @@ def _attach(mount: "MountOrder", tree_fd: int) -> None:
         os.close(target_fd)
 
 
-def _mount_tmpfs(mount: "MountOrder", target_fd: int) -> None:
+def mount_tmpfs(mount: "MountOrder", target_fd: int) -> None:
+    """Mounts a tmpfs of a container's onto a directory."""
     size = f",size={mount['tmpfs_size_bytes']}" if mount["tmpfs_size_bytes"] else ""
     more = f",{mount['tmpfs_data']}" if mount["tmpfs_data"] else ""
     options = f"mode={mount['tmpfs_mode']:o}{size}{more}"

@@ -3,7 +3,7 @@
 import platform
 from functools import lru_cache
 
-from worker.kernel.libseccomp import compile_filter, native_architecture
+from worker.kernel.libseccomp import Filter, compile_filter, native_architecture
 from worker.runtime.seccomp import Machine, filter_for
 from worker.runtime.seccomp_default import DEFAULT_PROFILE
 from worker.runtime.seccomp_json import parse_profile
@@ -32,8 +32,19 @@ def seccomp_program(profile: str, capabilities: frozenset[str]) -> bytes:
 
 @lru_cache(maxsize=PROGRAMS_MAX)
 def _program(profile: str, capabilities: frozenset[str]) -> bytes:
-    rules = parse_profile(profile) if profile else DEFAULT_PROFILE
-    return compile_filter(filter_for(rules, capabilities, this_machine()))
+    return compile_filter(seccomp_filter(profile, capabilities))
+
+
+def seccomp_filter(profile: str, capabilities: frozenset[str]) -> Filter:
+    """What is left of a profile for a container with these capabilities on this machine.
+
+    Raises:
+        InvalidInputError: the profile is none.
+        NotImplementedHereError: it wants what is not offered.
+    """
+    is_default = profile in ("", BUILTIN)
+    rules = DEFAULT_PROFILE if is_default else parse_profile(profile)
+    return filter_for(rules, capabilities, this_machine())
 
 
 def this_machine() -> Machine:

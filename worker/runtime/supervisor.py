@@ -17,6 +17,7 @@ from worker.runtime.exits import LOST_CODE, forget_exit, read_exit, write_exit
 from worker.runtime.held import WAITERS_MAX, Held
 from worker.runtime.launch import Launcher
 from worker.runtime.leases import LEASES_MAX, Leases
+from worker.runtime.oci_ends import ForeignEnds, kill_group
 from worker.runtime.refusal import (
     CONFLICT,
     NOT_FOUND,
@@ -69,6 +70,7 @@ class Supervisor:
         self.held: dict[str, Held] = {}
         self._by_pid: dict[int, Held] = {}
         self.executions = Executions(loop, launcher)
+        self._foreign_ends = ForeignEnds(loop, launcher.foreign, log)
         self._announced: dict[str, Audience] = {}
         """Who waits for containers that have not been started."""
         self._leases = Leases(loop, self._send_signal, self._kill_all)
@@ -145,14 +147,26 @@ class Supervisor:
         if report is None or not report.read():
             return
         self._loop.forget(report.fd)
-        if report.has_executed:
-            held.take_terminal()
-            report.close()
-            held.report = None
-            if held.starter is not None:
-                held.starter.answer(held.pid)
-                held.starter = None
-        # Else its end is near, and the reply comes with it.
+        if not report.has_executed:
+            return  # Its end is near, and the reply comes with it.
+        held.take_terminal()
+        report.close()
+        held.report = None
+        status = self._meet(held, report.born) if report.born else None
+        if held.starter is not None:
+            held.starter.answer(held.pid)
+            held.starter = None
+        if status is not None:
+            self._container_ended(held, status)
+
+    def _meet(self, held: Held, pid: int) -> int | None:
+        """Its first process is not the one that had an OCI runtime make it: its status when it has ended before."""
+        self._by_pid.pop(held.pid, None)
+        held.pid = pid
+        status = self._launcher.foreign.births.status(pid)
+        if status is None:
+            self._by_pid[pid] = held
+        return status
 
     def _tell_running(self, request: "Request", how: object) -> None:
         live = [one for one in self.held.values() if one.pid]
@@ -184,15 +198,30 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if pid in self._by_pid:
-                self._container_ended(self._by_pid.pop(pid), status)
-            elif pid in self.executions:
-                self.executions.ended(pid, status)
+            is_known = self._ended(pid, status)
+            self._launcher.foreign.births.end(pid, status, is_known=is_known)
+
+    def _ended(self, pid: int, status: int) -> bool:
+        """A child has ended; whether it was one that we know."""
+        if pid in self._by_pid:
+            self._container_ended(self._by_pid.pop(pid), status)
+        elif pid in self.executions:
+            self.executions.ended(pid, status)
+        elif pid in self._foreign_ends:
+            self._foreign_ends.ended(pid, status)
+        else:
+            return False
+        return True
 
     def _container_ended(self, held: Held, status: int) -> None:
         """The log is whole before anyone learns of the end."""
         if held.report is not None:
+            ended = held.pid
             self._read_report(held)
+            if held.pid != ended:
+                return  # It was the one that had a runtime make the container.
+            if held.process["runtime"]:
+                kill_group(ended)  # The runtime may be at work still.
         refusal = held.report.refusal(status) if held.report is not None else None
         if held.process.get("shares_processes"):
             self._cgroups.kill(
@@ -204,14 +233,27 @@ class Supervisor:
             self._log(
                 f"container {held.id}: the disk did not take {held.lost_entries} lines of log"
             )
-        is_heard = held.starter is not None and held.starter.is_heard
-        if refusal is None or not is_heard:  # Who asked is gone: the record tells who comes next.
-            oom_killed = self._cgroups.oom_kills(held.id) > 0
-            self._record(held, exit_code(status), oom_killed=oom_killed, at_ns=time_ns())
-            return
-        self._let_go(held)
-        if held.starter is not None:
-            held.starter.refuse(refusal)
+        self._tell_end(held, refusal, exit_code(status))
+
+    def _tell_end(self, held: Held, refusal: Refusal | None, code: int) -> None:
+        """To who asked for the start, or by the record; an OCI runtime forgets the container before."""
+        at_ns = time_ns()
+        oom_killed = self._cgroups.oom_kills(held.id) > 0
+
+        def tell() -> None:
+            is_heard = held.starter is not None and held.starter.is_heard
+            if refusal is None or not is_heard:
+                # Who asked is gone: the record tells who comes next.
+                self._record(held, code, oom_killed=oom_killed, at_ns=at_ns)
+                return
+            self._let_go(held)
+            if held.starter is not None:
+                held.starter.refuse(refusal)
+
+        if held.process["runtime"]:
+            self._foreign_ends.begin(held.id, tell)
+        else:
+            tell()
 
     def _record(self, held: Held, code: int, *, oom_killed: bool, at_ns: int) -> None:
         """Writes the exit record and tells who waits; when the disk refuses, a little later."""
@@ -286,6 +328,8 @@ class Supervisor:
         if held is not None and held.pid > 0:
             held.is_killed = True
             os.kill(held.pid, _SIGKILL)
+            if held.process["runtime"] and held.report is not None:
+                kill_group(held.pid)
             self._cgroups.kill(container_id)
 
     def _lease(self, request: "Request", leases: "Any") -> None:  # noqa: ANN401
@@ -366,8 +410,14 @@ class Supervisor:
     def _cleanup(self, request: "Request", container_id: "Any") -> None:  # noqa: ANN401
         if container_id in self.held:
             raise Refusal(CONFLICT, f"container {container_id} is still running")
+        self._foreign_ends.begin(container_id, lambda: self._cleaned(request, container_id))
+
+    def _cleaned(self, request: "Request", container_id: str) -> None:
         if not self._remove_group(container_id):
-            raise Refusal(UNAVAILABLE, f"the control group of {container_id} is still busy")
+            request.refuse(
+                Refusal(UNAVAILABLE, f"the control group of {container_id} is still busy")
+            )
+            return
         forget_exit(self._exec_root, container_id)
         request.answer()
 

@@ -33,6 +33,7 @@ from worker.runtime.handover import (  # noqa: E402
     write_handover,
 )
 from worker.runtime.launch import Launcher  # noqa: E402
+from worker.runtime.oci_launch import ForeignLauncher  # noqa: E402
 from worker.runtime.output import format_time  # noqa: E402
 from worker.runtime.refusal import describe  # noqa: E402
 from worker.runtime.supervisor import RUNNING, SIGCHLD, SIGTERM, Supervisor  # noqa: E402
@@ -112,7 +113,8 @@ class _Program:
         self._nofile = kept.nofile if kept is not None else _raise_nofile(settings)
         self._loop = EventLoop()
         cgroups = open_cgroups(settings.parent)
-        launcher = Launcher(cgroups, self._nofile)
+        foreign = ForeignLauncher(root, settings.parent, cgroups.shown)
+        launcher = Launcher(cgroups, self._nofile, foreign)
         self._supervisor = Supervisor(root, cgroups, self._loop, launcher, self._log)
         for one in taken.containers if taken is not None else ():
             self._supervisor.adopt(one)

@@ -51,7 +51,7 @@ def open_console(console_fd: int, rows: int, columns: int) -> None:
     for number in range(3):
         os.dup2(slave, number)
     os.close(slave)
-    _send(console_fd, master)
+    send(console_fd, master)
     os.close(master)
     os.close(console_fd)
 
@@ -84,7 +84,8 @@ def set_size(fd: int, rows: int, columns: int) -> None:
         fcntl.ioctl(fd, _TIOCSWINSZ, size)
 
 
-def _send(console_fd: int, fd: int) -> None:
+def send(console_fd: int, fd: int) -> None:
+    """Sends a master over a socket."""
     peer = _socket.socket(fileno=console_fd)
     try:
         content = struct.pack("i", fd)

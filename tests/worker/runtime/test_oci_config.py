@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from worker.kernel.device_rules import DEFAULT_DEVICE_RULES
-from worker.runtime.bundle import Bundle, BundleMount, FileContent, RootFs
+from worker.runtime.bundle import Bundle, BundleMount, DeviceNode, FileContent, RootFs
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.oci_config import LIMIT_INFINITE, Surroundings, oci_config
@@ -23,16 +23,16 @@ ROOT = User(0, 0, [], "/root")
 def config(bundle: Bundle, user: User = ROOT, **around: Any) -> dict[str, Any]:
     """What a runtime is told of a bundle; a bind's source is its place."""
     order = start_order(bundle)
-    sources = [
-        f"/view/{place}" if mount["source"] or mount["file"] else ""
-        for place, mount in enumerate(order["mounts"])
-    ]
+    sources = [f"/view/{place}" for place in range(len(order["mounts"]))]
     default: dict[str, Any] = {
         "root": "/m",
         "user": user,
         "cgroup_path": "/swarmd/abc",
         "cgroup_bind": "",
-        "binds": sources,
+        "mounts": [
+            (source, mount["target"])
+            for source, mount in zip(sources, order["mounts"], strict=True)
+        ],
         "nofile": (1024, 4096),
     }
     return oci_config(order, Surroundings(**(default | around)))
@@ -45,7 +45,7 @@ def test_all_of_it() -> None:
         "root": {"path": "/m", "readonly": False},
         "process": {
             "terminal": False,
-            "user": {"uid": 0, "gid": 0, "additionalGids": []},
+            "user": {"uid": 0, "gid": 0, "additionalGids": [], "umask": 18},
             "args": ["sh", "-c", "true"],
             "env": [
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -76,6 +76,7 @@ def test_all_of_it() -> None:
             mount("/sys/fs/cgroup", "cgroup", "cgroup", *strict, "ro"),
         ],
         "linux": {
+            "devices": [],
             "namespaces": [
                 {"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup", "network")
             ],
@@ -126,18 +127,11 @@ MOUNTS = {
     ),
     "a file of its own": (
         BundleMount(target="/run/secrets/s", read_only=True, content=FileContent(data=b"x")),
-        bind("/run/secrets/s", "rbind", "nosuid", "noexec", "nodev", "ro"),
+        bind("/run/secrets/s", "rbind", "nosuid", "noexec", "nodev", "ro", "rprivate"),
     ),
     "a tmpfs": (
-        BundleMount(target="/tmp"),
-        mount("/tmp", "tmpfs", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777"),
-    ),
-    "a small tmpfs to be read": (
-        BundleMount(target="/tmp", tmpfs_size_bytes=4096, tmpfs_mode=0o700, read_only=True),
-        mount(
-            "/tmp", "tmpfs", "tmpfs",
-            "nosuid", "noexec", "nodev", "ro", "mode=700", "size=4096",
-        ),
+        BundleMount(target="/tmp", tmpfs_mode=0o700),
+        bind("/tmp", "rbind", "nosuid", "noexec", "nodev", "rprivate"),
     ),
 }  # fmt: skip
 
@@ -176,7 +170,7 @@ def test_networks(asked: str, expected: list[dict[str, str]]) -> None:
 def test_a_user_has_groups_home_and_no_capabilities() -> None:
     bundle = replace(BUNDLE, capabilities=DEFAULT_CAPABILITIES, env=("A=1", "A=2"), cwd="/srv")
     process = config(bundle, User(1000, 100, [100, 77], "/home/app"))["process"]
-    assert process["user"] == {"uid": 1000, "gid": 100, "additionalGids": [100, 77]}
+    assert process["user"] == {"uid": 1000, "gid": 100, "additionalGids": [100, 77], "umask": 18}
     assert process["env"][0] == "A=2"
     assert process["env"][-1] == "HOME=/home/app"
     assert process["cwd"] == "/srv"
@@ -214,6 +208,30 @@ def test_what_else_is_said() -> None:
     assert "size=4096" in found["mounts"][4]["options"]
 
 
-def test_the_device_rules_are_those_of_our_own_groups() -> None:
-    rules = config(BUNDLE)["linux"]["resources"]["devices"]
-    assert len(rules) == len(DEFAULT_DEVICE_RULES) + 1
+def test_devices_and_their_rules() -> None:
+    node = DeviceNode(path="/dev/fuse", kind="c", major=10, minor=229, mode=0o600, gid=7)
+    linux = config(replace(BUNDLE, devices=(node,), device_rules=("a",)))["linux"]
+    assert linux["devices"] == [
+        {
+            "path": "/dev/fuse", "type": "c", "major": 10, "minor": 229,
+            "fileMode": 0o600, "uid": 0, "gid": 7,
+        }
+    ]  # fmt: skip
+    assert linux["resources"]["devices"][len(DEFAULT_DEVICE_RULES) + 1 :] == [
+        {"allow": True, "type": "c", "access": "rwm", "major": 10, "minor": 229},
+        {"allow": True, "type": "a", "access": "rwm"},
+    ]
+
+
+def test_a_privileged_one_can_write_to_what_the_kernel_shows() -> None:
+    found = config(replace(BUNDLE, privileged=True, masked_paths=(), read_only_paths=()))
+    assert found["linux"]["maskedPaths"] == found["linux"]["readonlyPaths"] == []
+    options = {one["destination"]: one["options"] for one in found["mounts"]}
+    assert "ro" not in options["/sys"]
+    assert "ro" not in options["/sys/fs/cgroup"]
+
+
+def test_the_filter_is_said_in_words_and_as_a_program() -> None:
+    found = config(replace(BUNDLE, seccomp=b"\x01\x02", seccomp_rules=b'{"defaultAction":"X"}'))
+    assert found["linux"]["seccomp"] == b'{"defaultAction":"X"}'
+    assert found["annotations"] == {"run.oci.seccomp_bpf_data": "AQI="}
