@@ -3,7 +3,8 @@
 The search is Wing and Gong's with Lowe's memory of what was tried, as in Porcupine: a list of calls and returns in
 the order of time; from its head, an operation that was called before any other returned may have happened first.
 What does not change the state is taken as soon as it fits (it cannot harm what follows; a write can, which may be
-needed later to undo another one), everything else is tried in turn. Each key is a register of its own, so each is searched alone.
+needed later to undo another one), everything else is tried in turn. Each key is a register of its own, so each is
+searched alone.
 
 Nothing here does input or output or reads a clock: the bound is a number of steps, and more than that is "undecided".
 """
