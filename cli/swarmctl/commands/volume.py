@@ -54,6 +54,9 @@ def list_volumes(filters: tuple[str, ...], format_: str | None, *, quiet: bool) 
     show_list([row(item) for item in volumes], _COLUMNS, format_=format_, quiet=quiet, key="Name")
 
 
+list_volumes.params.append(not_yet("--cluster", "volumes of the cluster"))
+
+
 def row(item: dict[str, Any]) -> dict[str, str]:
     """A volume's line."""
     usage = item.get("UsageData") or {}

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cli.swarmctl.client import Client, current_client
-from cli.swarmctl.command_line import NodeCommand
+from cli.swarmctl.command_line import NodeCommand, not_yet
 from cli.swarmctl.containers.joining import (
     LeftAloneError,
     attach_query,
@@ -101,6 +101,9 @@ def start(
     except LeftAloneError:
         return
     raise click.exceptions.Exit(code)
+
+
+start.params += [not_yet(f"--{flag}", "checkpoints") for flag in ("checkpoint", "checkpoint-dir")]
 
 
 def _start(name: str) -> None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from cli.swarmctl import container_flags
 from cli.swarmctl.client import ApiError, CannotConnectError, Client, current_client
-from cli.swarmctl.command_line import NodeCommand, without_effect
+from cli.swarmctl.command_line import NodeCommand, not_yet, without_effect
 from cli.swarmctl.containers.joining import (
     NOT_RUN,
     LeftAloneError,
@@ -26,6 +26,9 @@ from cli.swarmctl.flag_tables import Spec
 
 MAX_PROFILE_BYTES = 1024 * 1024
 """Of a seccomp profile that is sent."""
+
+
+_WINDOWS = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
 
 
 class _WrongError(click.UsageError):
@@ -91,6 +94,8 @@ def _with_flags(made: click.Command) -> click.Command:
         click.Option(["--label-file"], multiple=True, help="a file of key=value lines"),
         without_effect("--disable-content-trust", "taken as docker does; nothing is pulled yet"),
         click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, help="likewise"),
+        not_yet("--use-api-socket", "sockets of swarmd in containers"),
+        *(not_yet(f"--{name}", "containers of Windows") for name in _WINDOWS),
     ]
     made.params.sort(key=lambda param: param.opts[-1] if isinstance(param, click.Option) else "")
     return made

@@ -140,6 +140,8 @@ def test_an_image_that_is_not_here_is_not_pulled(api: UnixApi, run: Run) -> None
 WRONG = {
     "an unknown flag": (("run", "--nope", "hello:1"), 125, "--nope"),
     "no image": (("run",), 125, "IMAGE"),
+    "a flag of Windows": (("run", "--cpu-count", "2", "hello:1"), 125, "are not available yet"),
+    "a checkpoint": (("start", "--checkpoint", "x", "web"), 2, "checkpoints are not available yet"),
     "a size": (("run", "-m", "x", "hello:1"), 125, "--memory: invalid size"),
     "keys": (("run", "--detach-keys", "ctrl", "hello:1"), 1, "Invalid escape keys (ctrl)"),
 }
