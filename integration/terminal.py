@@ -34,6 +34,14 @@ class Terminal:
         before, _, self.shown = self.shown.partition(wanted)
         return (before + wanted).decode("utf-8", "replace")
 
+    def shows(self, text: str, *, seconds: float) -> bool:
+        """Whether this is shown within that time."""
+        try:
+            self.until(text, seconds=seconds)
+        except AssertionError:
+            return False
+        return True
+
     def type(self, keys: str) -> None:
         """Presses keys."""
         os.write(self._fd, keys.encode())

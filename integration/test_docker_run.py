@@ -49,6 +49,12 @@ def ask(shell: Terminal, line: str) -> str:
     return shell.until("done\r\n")
 
 
+def interrupts(shell: Terminal) -> bool:
+    """Presses ctrl-c; it comes to nothing while the shell is just beginning what it is to interrupt."""
+    shell.type("\x03")
+    return shell.shows(PROMPT, seconds=1.0)
+
+
 # ------------------------------------------------------------------------------------- at a terminal
 
 
@@ -61,12 +67,10 @@ def test_run_it_is_a_shell_at_a_terminal(node: Host) -> None:
         assert "/dev/pts/0" in ask(shell, "tty")
         shell.resize(40, 120)
         wait_for("its new size", lambda: "40 120" in ask(shell, "stty size"))
-        shell.type("cat\n")
-        shell.until("cat\r\n")
-        shell.type("here\n")
-        shell.until("here\r\n")  # so it reads, and the keys are the terminal's
-        shell.type("\x03")
         shell.until(PROMPT)
+        shell.type("sleep 1000\n")
+        shell.until("sleep 1000\r\n")
+        wait_for("the keys to interrupt it", lambda: interrupts(shell))
         shell.type("exit 5\n")
         assert shell.ended() == 5
     wait_for("it to be gone", lambda: not node.docker("ps", "-aq").stdout)
