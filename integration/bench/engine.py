@@ -70,6 +70,10 @@ class Engine:
             else data
         )
 
+    def close(self) -> None:
+        """Closes the connection; the next request opens one."""
+        self._connection.close()
+
     def daemon_pid(self) -> int:
         """The process that listens on the socket."""
         with socket.socket(socket.AF_UNIX) as probe:

@@ -9,6 +9,7 @@ Bench = Callable[[], Iterator[Row]]
 """Yields each row as soon as it is measured."""
 
 MODULES: Mapping[str, str] = {
+    "runtime": "integration.bench.runtime",
     "service": "integration.bench.service",
     "raft": "integration.bench.raft",
     "scheduler": "integration.bench.scheduler",

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 
 QUICK_VARIABLE = "SWARMD_BENCH_QUICK"
 """Set: benchmarks that can be run in a reduced form are."""
-_HIGHER_IS_BETTER = frozenset({"tasks/s", "requests/s", "changes/s", "writes/s", "reports/s"})
+_HIGHER_IS_BETTER = frozenset(
+    {"tasks/s", "requests/s", "changes/s", "writes/s", "reports/s", "lines/s"}
+)
 _COLUMNS = ("bench", "name", "value", "unit", "n", "min", "max", "peer", "ratio")
 
 

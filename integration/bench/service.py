@@ -254,13 +254,13 @@ def _ready(engine: Engine) -> Iterator[str]:
             engine.call("POST", "/swarm/init", {"ListenAddr": "0.0.0.0:2377"})
             stack.callback(engine.call, "POST", "/swarm/leave?force=true")
         command = f'CMD ["/bin/sh", "-c", "{WAITS_FOR_SIGTERM}"]'
-        image = engine.import_image(_archive(), IMAGE, command)
+        image = engine.import_image(archive_of_busybox(), IMAGE, command)
         stack.callback(engine.call, "DELETE", f"/images/{IMAGE}")
         stack.callback(engine.remove_all, f"{PREFIX}{os.getpid()}-")
         yield image
 
 
-def _archive() -> bytes:
+def archive_of_busybox() -> bytes:
     """An image of static busybox, and nothing else."""
     busybox = shutil.which("busybox")
     assert busybox is not None, "busybox is not installed"
