@@ -12,7 +12,7 @@ import pytest
 
 from cli.lab.programs import environment
 from integration.host import COMPILED, REPOSITORY, Host, wait_for
-from integration.typist import Typist
+from integration.typist import AWAIT_SIZE, SHOW_SIZE, Typist
 
 SHELL = ("hello:1", "/bin/busybox", "sh")
 
@@ -42,12 +42,13 @@ def test_a_shell_at_a_terminal(shared_host: Host) -> None:
     with at_terminal(shared_host, "run", "-it", "--rm", "--name", "shell", *SHELL) as shell:
         shell.sees(b"# ")
         assert shell.is_raw()
-        shell.type(b"stty size; tty\r")
-        shell.sees(b"24 80")
+        shell.type(SHOW_SIZE)
+        shell.sees(b"<24 80>")
         shell.resize(50, 132)
-        wait_for("the new size", lambda: b"50 132" in _said(shell, b"stty size\r"))
-        shell.type(b"echo going; sleep 1000\r")
-        shell.sees(b"going\r\n")
+        shell.type(AWAIT_SIZE % (50, 132))
+        shell.sees(b"<that size>")
+        shell.type(b"/bin/sh -c 'echo \"<go\"ing\\>; exec sleep 1000'\r")
+        shell.sees(b"<going>\r\n")
         shell.type(b"\x03")  # ctrl-C ends what the shell runs, not us
         shell.sees(b"# ")
         shell.type(b"exit 42\r")
@@ -55,18 +56,15 @@ def test_a_shell_at_a_terminal(shared_host: Host) -> None:
     assert "shell" not in shared_host.ctl("ps", "-a").stdout
 
 
-def _said(shell: Typist, line: bytes) -> bytes:
-    shell.type(line)
-    shell.sees(line[:-1])
-    return shell.sees(b"# ")
-
-
 def test_exec_at_a_terminal(shared_host: Host, sleeper: str) -> None:
     with at_terminal(shared_host, "exec", "-it", sleeper, "/bin/busybox", "sh") as shell:
         shell.sees(b"# ")
-        assert b"24 80" in _said(shell, b"stty size\r")
+        shell.type(SHOW_SIZE)
+        shell.sees(b"<24 80>")
         shell.resize(30, 100)
-        wait_for("the new size", lambda: b"30 100" in _said(shell, b"stty size\r"))
+        shell.type(AWAIT_SIZE % (30, 100))
+        shell.sees(b"<that size>")
+        shell.sees(b"# ")
         shell.type(b"\x04")  # ctrl-D
         assert shell.ended() == 0
 

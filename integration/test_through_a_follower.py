@@ -14,7 +14,7 @@ import pytest
 from cli.lab.programs import environment
 from integration.cluster import Cluster, lab
 from integration.host import COMPILED, REPOSITORY, Host, wait_for
-from integration.typist import Typist
+from integration.typist import AWAIT_SIZE, SHOW_SIZE, Typist
 
 MANAGERS = ("m1", "m2", "m3")
 PERIOD_SECONDS = 2
@@ -136,23 +136,20 @@ def test_a_terminal_on_another_node_is_as_one_here(four: Cluster) -> None:
     command = (sys.executable, "-m", "cli.swarmctl.main", "-H", follower.socket, *words)
     with Typist(command, cwd=REPOSITORY, env=environment(COMPILED)) as shell:
         shell.sees(b"# ")
-        shell.type(b"stty size; echo $SLOT\r")
-        shell.sees(b"24 80\r\n%d\r\n" % slot)
+        shell.type(b'echo "<$SLOT>"\r')
+        shell.sees(b"<%d>" % slot)
+        shell.type(SHOW_SIZE)
+        shell.sees(b"<24 80>")
         shell.resize(50, 132)
-        wait_for("the new size", lambda: _answer(shell, b"stty size\r").startswith(b"50 132"))
-        shell.type(b"sleep 1000 & sleep 1000\r")
-        shell.sees(b"\r\n")
-        time.sleep(0.5)  # the shell reads keys itself until the program runs
+        shell.type(AWAIT_SIZE % (50, 132))
+        shell.sees(b"<that size>")
+        shell.sees(b"# ")
+        shell.type(b"/bin/sh -c 'echo \"<go\"ing\\>; exec sleep 1000'\r")
+        shell.sees(b"<going>\r\n")
         shell.type(b"\x03")
         shell.sees(b"# ")
         shell.type(b"exit 6\r")
         assert shell.ended() == 6
-
-
-def _answer(shell: Typist, line: bytes) -> bytes:
-    shell.type(line)
-    shell.sees(b"\r\n")
-    return shell.sees(b"# ")
 
 
 def test_files_and_figures_of_tasks_are_had_by_their_names(four: Cluster, tmp_path: Path) -> None:

@@ -13,6 +13,12 @@ from typing import Any, Self
 PATIENCE_SECONDS = 20.0
 
 
+SHOW_SIZE = b'echo "<$(stty size)>"\r'
+"""A line for a shell that shows "<24 80>": no redrawn echo of what is typed can be taken for it."""
+AWAIT_SIZE = b'until [ "$(stty size)" = "%d %d" ]; do sleep 0.05; done; echo "<that ""size>"\r'
+"""A line for a shell that shows "<that size>" as soon as the window has it."""
+
+
 class Typist:
     """Starts a program as the foreground process of a terminal of its own."""
 
