@@ -6,8 +6,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
 venv=$here/.venv
 base_packages="python3-venv iproute2 nftables libnftables1 libseccomp2 busybox-static"
-integration_packages="$base_packages curl debootstrap procps systemd"
-bench_packages="$integration_packages crun runc wrk"
+integration_packages="$base_packages crun curl debootstrap procps runc systemd"
+bench_packages="$integration_packages wrk"
 
 usage() {
     cat <<END
@@ -52,6 +52,20 @@ need_python() {
     cp pyproject.toml "$venv/.quickstart"
 }
 
+# The command line alone: a package of Debian's would start a daemon that changes this host's firewall.
+need_docker_client() {
+    PATH=$PATH:$venv/bin
+    command -v docker >/dev/null && return
+    say "taking Docker's command line out of Debian's docker.io, into $venv"
+    mkdir -p "$venv/docker"
+    apt-get update -qq >/dev/null
+    (
+        cd "$venv/docker" && apt-get download -qq docker.io >/dev/null 2>&1 &&
+            dpkg-deb -x docker.io_*.deb . && mv usr/bin/docker "$venv/bin/docker"
+    ) || die "Docker's command line could not be fetched"
+    rm -rf "$venv/docker"
+}
+
 need_root() { [ "$(id -u)" -eq 0 ] || die "$1 needs root: sudo ./test.sh $1"; }
 
 lint() {
@@ -78,6 +92,7 @@ integration() {
     # shellcheck disable=SC2086 # a list of words
     need_packages $integration_packages
     need_python
+    need_docker_client
     say "integration tests: real containers, real networks"
     if [ $# -gt 0 ]; then "$venv/bin/pytest" -q integration "$@"; return; fi
     # Hosts of their own wait most of the time: two files at once. What acts on this host itself then has it alone.
@@ -98,6 +113,7 @@ chaos() {
     # shellcheck disable=SC2086 # a list of words
     need_packages $integration_packages
     need_python
+    need_docker_client
     "$venv/bin/python" -m integration.chaos "$@"
 }
 
