@@ -4,6 +4,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,11 @@ def pytest_collection_modifyitems() -> None:
         )
 
 
-def make_host() -> Host:
-    """A new host with a running swarmd."""
+def make_host(*options: str) -> Host:
+    """A new host with a running swarmd, which is given these options besides the usual ones."""
     name = f"swarmd-t{os.getpid()}-{next(_numbers)}"
     made = Host(name, Path(tempfile.mkdtemp(prefix=f"{name}-")))
+    made.options = [*made.options, *options]
     try:
         made.make()
         made.start()
@@ -43,6 +45,27 @@ def bare_host() -> Iterator[Host]:
     host = make_host()
     yield host
     host.remove()
+
+
+@contextmanager
+def lone_host(*options: str) -> Iterator[Host]:
+    """A new host with the image hello:1, in no swarm; its containers are taken away in the end."""
+    made = make_host(*options)
+    try:
+        made.import_hello("1")
+        yield made
+        made.docker("rm", "-f", "-v", *made.docker("ps", "-aq").stdout.split(), check=False)
+    except BaseException:
+        made.erase()
+        raise
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Host]:
+    """Such a host for the tests of a module."""
+    with lone_host() as made:
+        yield made
 
 
 def make_swarm() -> Host:

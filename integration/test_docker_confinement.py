@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from integration.conftest import make_host
 from integration.host import Host
 
 pytestmark = pytest.mark.skipif(
@@ -16,18 +15,6 @@ pytestmark = pytest.mark.skipif(
 )
 STATUS = "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t ' | tr '\\n' ' '"
 DEFAULT = "00000000a80425fb"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A host that is in no swarm, with an image."""
-    made = make_host()
-    try:
-        made.import_hello("1")
-        yield made
-    finally:
-        made.docker("rm", "-f", "-v", *made.docker("ps", "-aq").stdout.split(), check=False)
-        made.remove()
 
 
 def run(node: Host, *options: str, script: str = STATUS) -> list[str]:

@@ -5,31 +5,17 @@ import shutil
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration.conftest import make_host
 from integration.host import Host, wait_for
 
 pytestmark = pytest.mark.skipif(
     shutil.which("docker") is None, reason="the docker CLI is not installed here"
 )
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A host that is in no swarm, with an image."""
-    made = make_host()
-    try:
-        made.import_hello("1")
-        yield made
-    finally:
-        made.docker("rm", "-f", "-v", *made.docker("ps", "-aq").stdout.split(), check=False)
-        made.remove()
 
 
 def run(node: Host, name: str, *options: str, script: str = "sleep 600") -> str:

@@ -16,43 +16,30 @@ from integration.certificates import Authority
 from integration.conftest import make_host
 from integration.host import ADDRESS, Host, wait_for
 from integration.links import inside, run
-from integration.terminal import Terminal, terminal
+from integration.typist import Typist
 
 needs_docker = pytest.mark.skipif(
     shutil.which("docker") is None, reason="the docker CLI is not installed here"
 )
-PROMPT = "# "
+PROMPT = b"# "
 TICKING = "while :; do echo tick; sleep 0.1; done"
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A host with one image, in no swarm."""
-    made = make_host()
-    try:
-        made.import_hello("1")
-        yield made
-    finally:
-        for line in made.docker("ps", "-aq").stdout.split():
-            made.docker("rm", "-fv", line)
-        made.remove()
-
-
-def at_terminal(host: Host, *arguments: str, **more: int) -> Any:
+def at_terminal(host: Host, *arguments: str, size: tuple[int, int] = (24, 80)) -> Typist:
     environment = {"DOCKER_HOST": host.socket, "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    return terminal(["docker", *arguments], environment, **more)
+    return Typist(["docker", *arguments], size=size, env={"TERM": "xterm", **environment})
 
 
-def ask(shell: Terminal, line: str) -> str:
+def ask(shell: Typist, line: bytes) -> bytes:
     """Types a line, and gives what it brings."""
-    shell.type(line + "; echo d'on'e\n")
-    return shell.until("done\r\n")
+    shell.type(line + b"; echo d'on'e\n")
+    return shell.sees(b"done\r\n")
 
 
-def interrupts(shell: Terminal) -> bool:
+def interrupts(shell: Typist) -> bool:
     """Presses ctrl-c; it comes to nothing while the shell is just beginning what it is to interrupt."""
-    shell.type("\x03")
-    return shell.shows(PROMPT, seconds=1.0)
+    shell.type(b"\x03")
+    return shell.sees_within(1.0, PROMPT)
 
 
 # ------------------------------------------------------------------------------------- at a terminal
@@ -61,17 +48,17 @@ def interrupts(shell: Terminal) -> bool:
 @needs_docker
 def test_run_it_is_a_shell_at_a_terminal(node: Host) -> None:
     arguments = ("run", "-it", "--rm", "--name", "shell", "hello:1", "sh")
-    with at_terminal(node, *arguments, rows=30, columns=100) as shell:
-        shell.until(PROMPT)
-        wait_for("its size", lambda: "30 100" in ask(shell, "stty size"))
-        assert "/dev/pts/0" in ask(shell, "tty")
+    with at_terminal(node, *arguments, size=(30, 100)) as shell:
+        shell.sees(PROMPT)
+        wait_for("its size", lambda: b"30 100" in ask(shell, b"stty size"))
+        assert b"/dev/pts/0" in ask(shell, b"tty")
         shell.resize(40, 120)
-        wait_for("its new size", lambda: "40 120" in ask(shell, "stty size"))
-        shell.until(PROMPT)
-        shell.type("sleep 1000\n")
-        shell.until("sleep 1000\r\n")
+        wait_for("its new size", lambda: b"40 120" in ask(shell, b"stty size"))
+        shell.sees(PROMPT)
+        shell.type(b"sleep 1000\n")
+        shell.sees(b"sleep 1000\r\n")
         wait_for("the keys to interrupt it", lambda: interrupts(shell))
-        shell.type("exit 5\n")
+        shell.type(b"exit 5\n")
         assert shell.ended() == 5
     wait_for("it to be gone", lambda: not node.docker("ps", "-aq").stdout)
 
@@ -80,19 +67,19 @@ def test_run_it_is_a_shell_at_a_terminal(node: Host) -> None:
 def test_exec_it_beside_it_and_the_keys_that_let_go(node: Host) -> None:
     arguments = ("run", "-it", "--name", "left", "--detach-keys", "ctrl-a,x", "hello:1", "sh")
     with at_terminal(node, *arguments) as shell:
-        shell.until(PROMPT)
+        shell.sees(PROMPT)
         with at_terminal(node, "exec", "-it", "-e", "A=b", "left", "sh") as further:
-            further.until(PROMPT)
-            assert "b" in ask(further, "echo $A")
-            assert "/dev/pts/1" in ask(further, "tty")
-            further.type("exit 4\n")
+            further.sees(PROMPT)
+            assert b"b" in ask(further, b"echo $A")
+            assert b"/dev/pts/1" in ask(further, b"tty")
+            further.type(b"exit 4\n")
             assert further.ended() == 4
-        shell.type("\x01x")
+        shell.type(b"\x01x")
         assert shell.ended() == 0
     assert "left" in node.docker("ps").stdout
     with at_terminal(node, "attach", "left") as shell:
-        assert "again" in ask(shell, "echo again")
-        shell.type("exit 6\n")
+        assert b"again" in ask(shell, b"echo again")
+        shell.type(b"exit 6\n")
         assert shell.ended() == 6
     assert "again" in node.docker("logs", "left").stdout
     assert node.docker("rm", "left").stdout == "left\n"
@@ -209,15 +196,14 @@ def test_what_exec_runs(node: Host) -> None:
 @needs_docker
 def test_following_a_container(node: Host) -> None:
     node.docker("run", "-d", "--name", "ticks", "hello:1", "sh", "-c", TICKING)
-    environment = {"DOCKER_HOST": node.socket, "PATH": os.environ["PATH"]}
     with (
-        terminal(["docker", "logs", "-f", "--tail", "0", "ticks"], environment) as logs,
-        terminal(["docker", "stats", "ticks"], environment) as stats,
-        terminal(["docker", "attach", "--no-stdin", "ticks"], environment) as attached,
+        at_terminal(node, "logs", "-f", "--tail", "0", "ticks") as logs,
+        at_terminal(node, "stats", "ticks") as stats,
+        at_terminal(node, "attach", "--no-stdin", "ticks") as attached,
     ):
         for shown in (logs, attached):
-            shown.until("tick\r\n")
-        stats.until("ticks")
+            shown.sees(b"tick\r\n")
+        stats.sees(b"ticks")
         assert node.docker("kill", "ticks").returncode == 0
         assert logs.ended() == 0
         assert attached.ended() == 137

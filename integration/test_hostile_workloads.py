@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from integration.conftest import make_host
 from integration.host import Host, wait_for
 from integration.start_faults import traces
 
@@ -19,26 +18,18 @@ LINES = 60_000
 DISK_BYTES = 96 << 20
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Host]:
-    host = make_host()
-    host.import_hello("1")
-    yield host
-    host.remove()
-
-
 @pytest.fixture
-def host(shared: Host) -> Iterator[Host]:
-    """The shared host; what a test has left shows when the next one begins."""
-    run(shared, "--name", "neighbour", "exec sleep 1000")
-    before = traces(shared)
-    yield shared
-    assert shared.docker("inspect", "-f", "{{.State.Running}}", "neighbour").stdout == "true\n"
-    bad = shared.docker("ps", "-aq", "--filter", "name=bad").stdout.split()
+def host(node: Host) -> Iterator[Host]:
+    """The node that all share; what a test has left shows when the next one begins."""
+    run(node, "--name", "neighbour", "exec sleep 1000")
+    before = traces(node)
+    yield node
+    assert node.docker("inspect", "-f", "{{.State.Running}}", "neighbour").stdout == "true\n"
+    bad = node.docker("ps", "-aq", "--filter", "name=bad").stdout.split()
     if bad:
-        shared.docker("rm", "-fv", *bad)
-    wait_for("nothing to be left", lambda: traces(shared) == before)
-    shared.docker("rm", "-f", "neighbour")
+        node.docker("rm", "-fv", *bad)
+    wait_for("nothing to be left", lambda: traces(node) == before)
+    node.docker("rm", "-f", "neighbour")
 
 
 def run(host: Host, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -8,23 +8,9 @@ from typing import Any
 
 import pytest
 
-from integration.conftest import make_host
 from integration.host import Host, wait_for
 
 SLEEP = ("/bin/sh", "-c", "exec sleep 1000")
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    """A host in no swarm, with the image hello:1."""
-    made = make_host()
-    try:
-        made.import_hello("1")
-    except BaseException:
-        made.erase()
-        raise
-    yield made
-    made.remove()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.conftest import make_host
+from integration.conftest import lone_host
 from integration.host import Host
 
 IMAGE = "hello:1"
@@ -13,18 +13,8 @@ IMAGE = "hello:1"
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    host = make_host()
-    try:
-        host.stop()
-        host.options = [*host.options, "--userns-remap", "default"]
-        host.start()
-        host.import_hello("1")
-        yield host
-        host.docker("rm", "-f", *host.docker("ps", "-aq").stdout.split(), check=False)
-    except BaseException:
-        host.erase()
-        raise
-    host.remove()
+    with lone_host("--userns-remap", "default") as made:
+        yield made
 
 
 def run(host: Host, *arguments: str) -> str:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 PATIENCE_SECONDS = 20.0
-
+READ_BYTES = 65_536
 
 SHOW_SIZE = b'echo "<$(stty size)>"\r'
 """A line for a shell that shows "<24 80>": no redrawn echo of what is typed can be taken for it."""
@@ -60,14 +60,32 @@ class Typist:
 
     def sees(self, text: bytes) -> bytes:
         """Waits until this stands on the screen after what was seen before; gives what came up to it."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while text not in self.seen:
-            left = end - time.monotonic()
-            assert left > 0, f"waited for {text!r}; on the screen: {self.seen!r}"
-            if select.select([self.window], [], [], left)[0]:
-                self.seen += os.read(self.window, 64 * 1024)
+        assert self._comes(text, PATIENCE_SECONDS), (
+            f"waited for {text!r}; on the screen: {self.seen!r}"
+        )
         before, _, self.seen = self.seen.partition(text)
         return before
+
+    def sees_within(self, seconds: float, text: bytes) -> bool:
+        """Whether this comes to stand on the screen within that time."""
+        if not self._comes(text, seconds):
+            return False
+        self.sees(text)
+        return True
+
+    def _comes(self, text: bytes, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self._look(left)
+        return True
+
+    def _look(self, seconds: float) -> None:
+        """Takes in what is shown next, if something is within that time."""
+        if select.select([self.window], [], [], seconds)[0]:
+            self.seen += os.read(self.window, READ_BYTES)
 
     def resize(self, rows: int, columns: int) -> None:
         """Draws the window larger or smaller."""
@@ -86,7 +104,10 @@ class Typist:
             time.sleep(0.02)
 
     def ended(self) -> int:
-        """Waits for the end, sees that the terminal is as it was before, and gives the exit code."""
-        code = self.process.wait(timeout=PATIENCE_SECONDS)
+        """Waits for the end, reading along, sees that the terminal is as it was before, and gives the exit code."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while (code := self.process.poll()) is None:
+            assert time.monotonic() < end, f"it does not end; on the screen: {self.seen!r}"
+            self._look(0.05)
         assert termios.tcgetattr(self.terminal) == self.before, "the terminal is not as it was"
         return code
