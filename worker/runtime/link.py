@@ -6,7 +6,6 @@ import logging
 import socket
 import struct
 from pathlib import Path
-from typing import cast
 
 from typing_extensions import override
 
@@ -19,6 +18,7 @@ from common.errors import (
     UnavailableError,
 )
 from worker.runtime import refusal, wire
+from worker.runtime.framed import Framed
 
 logger = logging.getLogger(__name__)
 
@@ -40,32 +40,22 @@ class SupervisorLostError(UnavailableError):
         super().__init__("the supervisor ended or was replaced")
 
 
-class Link(asyncio.Protocol):
+class Link(Framed):
     """One connection: requests out, answers to whoever waits for them."""
 
     def __init__(self) -> None:
-        self._reader = wire.FrameReader()
-        self._transport: asyncio.Transport | None = None
+        super().__init__()
         self._waiting: dict[int, asyncio.Future[object]] = {}
         self._numbers = itertools.count(1)
         self.lost = asyncio.Event()
 
     @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's are not of asyncio's classes
+    def _cannot_read(self, error: wire.FrameError) -> None:
+        logger.error("the supervisor's answer cannot be read", exc_info=error)
+        self.close()
 
     @override
-    def data_received(self, data: bytes) -> None:
-        try:
-            for value in self._reader.feed(data):
-                self._deliver(value)
-        except wire.FrameError:
-            logger.exception("the supervisor's answer cannot be read")
-            self.close()
-
-    def _deliver(self, value: object) -> None:
+    def _take(self, value: object) -> None:
         match value:
             case (int() as number, str() as outcome, answer):
                 future = self._waiting.pop(number, None)
@@ -80,6 +70,7 @@ class Link(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self.lost.set()
         for future in self._waiting.values():
             if not future.done():
@@ -92,7 +83,7 @@ class Link(asyncio.Protocol):
         Raises:
             SwarmdError: what the supervisor answered instead, or that the time was up.
         """
-        if self._transport is None or self.lost.is_set():
+        if self._transport is None:
             raise SupervisorLostError
         number = next(self._numbers)
         try:
@@ -112,8 +103,7 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Ends the connection now; ``lost`` is set a moment later."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._abort()
 
 
 def refused(kind: str, message: object) -> SwarmdError:

@@ -3,12 +3,12 @@
 import asyncio
 import os
 import socket
-from typing import cast
 
 from typing_extensions import override
 
 from common.errors import SystemFailureError
 from worker.runtime import terminal, wire
+from worker.runtime.framed import Framed
 from worker.runtime.link import SupervisorLostError, refused
 from worker.runtime.orders import SpawnOrder
 from worker.runtime.streams import ProcessStreams
@@ -83,13 +83,12 @@ class Ends:
         self._outputs = {}
 
 
-class SpawnedProcess(asyncio.Protocol):
+class SpawnedProcess(Framed):
     """One further process: ``worker.containers.ports.Spawned``, and its connection to the supervisor."""
 
     def __init__(self) -> None:
+        super().__init__()
         loop = asyncio.get_running_loop()
-        self._reader = wire.FrameReader()
-        self._transport: asyncio.Transport | None = None
         self._started: asyncio.Future[int] = loop.create_future()
         self._ended: asyncio.Future[int] = loop.create_future()
         self._streams: ProcessStreams | None = None
@@ -146,25 +145,15 @@ class SpawnedProcess(asyncio.Protocol):
 
     def close(self) -> None:
         """Does not want to know its end."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._abort()
 
     # -- asyncio's side ----------------------------------------------------------------------------
 
     @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's are not of asyncio's classes
+    def _cannot_read(self, error: wire.FrameError) -> None:
+        self._fail(SystemFailureError(f"the supervisor's answer cannot be read: {error}"))
 
     @override
-    def data_received(self, data: bytes) -> None:
-        try:
-            for value in self._reader.feed(data):
-                self._take(value)
-        except wire.FrameError as error:
-            self._fail(SystemFailureError(f"the supervisor's answer cannot be read: {error}"))
-
     def _take(self, value: object) -> None:
         match value:
             case (_, wire.OK, int() as number) if not self._started.done():
@@ -179,7 +168,7 @@ class SpawnedProcess(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None  # asyncio does not take that it is ended twice.
+        super().connection_lost(exc)
         self._fail(SupervisorLostError())
 
     def _fail(self, error: Exception) -> None:

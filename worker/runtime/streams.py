@@ -7,12 +7,12 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import cast
 
 from typing_extensions import override
 
 from common.errors import SystemFailureError, UnavailableError
 from worker.runtime import terminal, wire
+from worker.runtime.framed import Framed
 from worker.runtime.link import SupervisorLostError, refused
 
 PIECE_BYTES = 65536
@@ -24,12 +24,11 @@ LINGER_SECONDS = 10
 _NUMBER = 1
 
 
-class AttachedStreams(asyncio.Protocol):
+class AttachedStreams(Framed):
     """A connection to the supervisor that asked to be attached."""
 
     def __init__(self) -> None:
-        self._reader = wire.FrameReader()
-        self._transport: asyncio.Transport | None = None
+        super().__init__()
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._waiting = 0
         self._is_ended = False
@@ -43,19 +42,10 @@ class AttachedStreams(asyncio.Protocol):
     # -- asyncio's side ----------------------------------------------------------------------------
 
     @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's are not of asyncio's classes
+    def _cannot_read(self, error: wire.FrameError) -> None:
+        self._lose()
 
     @override
-    def data_received(self, data: bytes) -> None:
-        try:
-            for value in self._reader.feed(data):
-                self._take(value)
-        except wire.FrameError:
-            self._lose()
-
     def _take(self, value: object) -> None:
         match value:
             case (wire.STDOUT | wire.STDERR as stream, bytes() as piece):
@@ -81,7 +71,7 @@ class AttachedStreams(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        super().connection_lost(exc)
         self._lose()
 
     def _lose(self) -> None:
@@ -91,11 +81,6 @@ class AttachedStreams(asyncio.Protocol):
         if not self._answer.done():
             self._answer.set_exception(SupervisorLostError())
         self._abort()
-
-    def _abort(self) -> None:
-        """Ends the connection, unless it has ended: asyncio does not take that twice."""
-        if self._transport is not None:
-            self._transport.abort()
 
     @override
     def pause_writing(self) -> None:
