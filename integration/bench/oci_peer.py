@@ -24,7 +24,7 @@ from worker.runtime.oci_config import Surroundings, oci_config
 from worker.runtime.oci_json import to_json
 from worker.runtime.oci_seccomp import seccomp_rules
 from worker.runtime.oci_tree import show_hierarchies
-from worker.runtime.orders import start_order
+from worker.runtime.order_of import start_order
 from worker.runtime.users import User
 
 PARENT = "/swarmd-bench-peers"

@@ -35,7 +35,8 @@ from worker.runtime.bundle import (
     Usage,
 )
 from worker.runtime.link import Link, SupervisorLostError, check_root
-from worker.runtime.orders import ExecOrder, check_id, plain_limits, spawn_order, start_order
+from worker.runtime.order_of import check_id, plain_limits, spawn_order, start_order
+from worker.runtime.orders import ExecOrder
 from worker.runtime.spawned import Ends, SpawnedProcess
 from worker.runtime.streams import AttachedStreams
 from worker.runtime.usage import read_usage

@@ -6,7 +6,7 @@ import pytest
 
 from worker.runtime.bundle import Bundle, FurtherProcess, RootFs
 from worker.runtime.launch import further_process
-from worker.runtime.orders import spawn_order, start_order
+from worker.runtime.order_of import spawn_order, start_order
 
 FIRST = start_order(
     Bundle(

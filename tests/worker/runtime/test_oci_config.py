@@ -8,7 +8,7 @@ from worker.runtime.bundle import Bundle, BundleMount, DeviceNode, FileContent, 
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.oci_config import LIMIT_INFINITE, Surroundings, oci_config
-from worker.runtime.orders import start_order
+from worker.runtime.order_of import start_order
 from worker.runtime.users import User
 
 BUNDLE = Bundle(

@@ -13,7 +13,7 @@ from worker.runtime.bundle import (
     RootFs,
 )
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
-from worker.runtime.orders import FILES_BYTES_MAX, spawn_order, start_order
+from worker.runtime.order_of import FILES_BYTES_MAX, spawn_order, start_order
 from worker.runtime.wire import FrameReader, encode_frame
 
 BUNDLE = Bundle(
