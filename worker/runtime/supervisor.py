@@ -10,13 +10,15 @@ from time import time_ns
 from worker.kernel import syscalls
 from worker.kernel.cgroupfs import pause
 from worker.runtime import wire
-from worker.runtime.audience import Attached, Audience
+from worker.runtime.audiences import Audiences
 from worker.runtime.eventloop import EventLoop, after_ms
 from worker.runtime.executions import Executions
 from worker.runtime.exits import LOST_CODE, forget_exit, read_exit, write_exit
 from worker.runtime.held import WAITERS_MAX, Held
 from worker.runtime.launch import Launcher
 from worker.runtime.leases import LEASES_MAX, Leases
+from worker.runtime.leftovers import Leftovers
+from worker.runtime.marks import Marks
 from worker.runtime.oci_ends import ForeignEnds, kill_group
 from worker.runtime.refusal import (
     CONFLICT,
@@ -37,17 +39,11 @@ if TYPE_CHECKING:
     from worker.kernel.cgroupfs import Cgroups
     from worker.runtime.connections import Request, Verb
 
-ANNOUNCED_MAX = 1024
-"""Containers that somebody is attached to before they are started."""
 SIGCHLD = 17
 SIGTERM = 15
 _SIGKILL = 9
-RUNNING = "running"
-"""Directory of a file per container that was started and has no exit record yet."""
 SWEEP_ROUNDS_MAX = 200
 _RECORD_AGAIN_MS = 1000
-_LEFTOVER_MS = 20
-LEFTOVER_TRIES_MAX = 500
 _SWEEP_AGAIN_MS = 1000
 
 
@@ -71,12 +67,11 @@ class Supervisor:
         self._by_pid: dict[int, Held] = {}
         self.executions = Executions(loop, launcher)
         self._foreign_ends = ForeignEnds(loop, launcher.foreign, log)
-        self._announced: dict[str, Audience] = {}
-        """Who waits for containers that have not been started."""
+        self.audiences = Audiences(loop, self.held, log)
+        self._marks = Marks(exec_root)
         self._leases = Leases(loop, self._send_signal, self._kill_all)
         self._reins = Reins(cgroups, self._running)
-        self._leftovers: dict[str, int] = {}
-        """Groups that the kernel held busy, and how often they were tried."""
+        self._leftovers = Leftovers(cgroups, loop, log)
         self.wants_to_end = False
         self.successor: list[str] = []
         """The program to become, when a client asked for that."""
@@ -89,7 +84,6 @@ class Supervisor:
             wire.KILL: self._kill,
             wire.WAIT: self._wait,
             wire.EXEC: self._exec,
-            wire.ATTACH: self._attach,
             wire.SPAWN: self._spawn,
             wire.RESIZE: self._resize,
             wire.CLEANUP: self._cleanup,
@@ -97,6 +91,7 @@ class Supervisor:
             wire.RUNNING: self._tell_running,
             wire.REEXEC: self._reexec,
             wire.SHUTDOWN: self._shutdown,
+            **self.audiences.verbs(),
             **self._reins.verbs(),
         }
 
@@ -106,21 +101,21 @@ class Supervisor:
         container_id = order["id"]
         if container_id in self.held:
             raise Refusal(CONFLICT, f"container {container_id} is already running")
-        if os.path.exists(self._mark_path(container_id)):
+        if self._marks.has(container_id):
             raise Refusal(CONFLICT, f"processes of a former run of {container_id} do not die")
         forget_exit(self._exec_root, container_id)
-        self._mark(container_id)
-        audience = self._announced.pop(container_id, None)
+        self._marks.set(container_id)
+        audience = self.audiences.take(container_id)
         try:
             others = {other: self._joinable(other) for other in joined_containers(order)}
             held = self._launcher.start(order, others)
         except Exception:
-            self._unmark(container_id)
+            self._marks.clear(container_id)
             if audience is not None:
                 audience.finish()
             raise
         held.starter = request
-        self._leftovers.pop(container_id, None)
+        self._leftovers.forget(container_id)
         if audience is not None:
             held.gather(audience)
         self.adopt(held)
@@ -174,18 +169,6 @@ class Supervisor:
             request.answer([(one.id, one.pid) for one in live])
         else:
             request.answer([one.id for one in live])
-
-    def _mark_path(self, container_id: str) -> str:
-        return f"{self._exec_root}/{RUNNING}/{container_id}"
-
-    def _mark(self, container_id: str) -> None:
-        path = self._mark_path(container_id)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-    def _unmark(self, container_id: str) -> None:
-        path = self._mark_path(container_id)
-        if os.path.exists(path):
-            os.unlink(path)
 
     # -- end ---------------------------------------------------------------------------------------
 
@@ -274,8 +257,8 @@ class Supervisor:
     def _let_go(self, held: Held) -> None:
         del self.held[held.id]
         self._leases.forget(held.id)
-        self._unmark(held.id)
-        self._remove_group(held.id)
+        self._marks.clear(held.id)
+        self._leftovers.remove(held.id)
 
     def _answer_wait(self, request: "Request", container_id: str) -> None:
         found = read_exit(self._exec_root, container_id)
@@ -283,23 +266,6 @@ class Supervisor:
             request.refuse(Refusal(NOT_FOUND, f"container {container_id} has not been started"))
         else:
             request.answer(found)
-
-    def _remove_group(self, container_id: str) -> bool:
-        """Now if the kernel lets us, else a little later."""
-        if self._cgroups.remove(container_id):
-            self._leftovers.pop(container_id, None)
-            return True
-        tries = self._leftovers.get(container_id, 0) + 1
-        self._leftovers[container_id] = tries
-        if tries > LEFTOVER_TRIES_MAX:
-            self._log(f"the control group of {container_id} stays busy; cleanup will try again")
-            del self._leftovers[container_id]
-        self._loop.call_at("leftovers", after_ms(_LEFTOVER_MS), self._remove_leftovers)
-        return False
-
-    def _remove_leftovers(self) -> None:
-        for container_id in list(self._leftovers):
-            self._remove_group(container_id)
 
     # -- while it runs -----------------------------------------------------------------------------
 
@@ -361,45 +327,6 @@ class Supervisor:
         self._reins.check_moving(held.id)
         self.executions.spawn(request, held, order)
 
-    # -- those who are attached --------------------------------------------------------------------
-
-    def _attach(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
-        """The request's connection becomes a stream. One that does not run may be about to."""
-        container_id, before_start, with_input, with_output = arguments
-        held = self.held.get(container_id)
-        held = held if held is not None and held.pid else None
-        audience = held.audience if held is not None else self._announced.get(container_id)
-        if audience is None:
-            audience = Audience(self._loop, self._log)
-            self._seat(audience, container_id, held, may_wait=before_start)
-        audience.check_room()
-        fd, reader = request.take_connection()
-        member = Attached(fd, reader, audience, with_input=with_input, with_output=with_output)
-        audience.admit(member)
-        member.send(request.encode(None))
-        if held is not None:
-            held.tell_end(member)
-
-    def _seat(
-        self, audience: Audience, container_id: str, held: Held | None, *, may_wait: bool
-    ) -> None:
-        """Gives a container that nobody is attached to an audience, or has it wait for the container's start."""
-        if held is not None:
-            held.gather(audience)
-            return
-        if not may_wait:
-            raise Refusal(NOT_FOUND, f"container {container_id} is not running")
-        if len(self._announced) >= ANNOUNCED_MAX:
-            raise Refusal(UNAVAILABLE, f"{ANNOUNCED_MAX} containers are waited for already")
-        self._announced[container_id] = audience
-        audience.on_relief = lambda: self._forget_if_left(container_id)
-
-    def _forget_if_left(self, container_id: str) -> None:
-        """Nobody waits for the container any more."""
-        audience = self._announced.get(container_id)
-        if audience is not None and not audience.members:
-            del self._announced[container_id]
-
     def _resize(self, request: "Request", arguments: "Any") -> None:  # noqa: ANN401
         container_id, rows, columns = arguments
         self._running(container_id).resize(rows, columns)
@@ -413,7 +340,7 @@ class Supervisor:
         self._foreign_ends.begin(container_id, lambda: self._cleaned(request, container_id))
 
     def _cleaned(self, request: "Request", container_id: str) -> None:
-        if not self._remove_group(container_id):
+        if not self._leftovers.remove(container_id):
             request.refuse(
                 Refusal(UNAVAILABLE, f"the control group of {container_id} is still busy")
             )
@@ -426,7 +353,7 @@ class Supervisor:
 
         The kernel sends SIGKILL to a container whose supervisor dies; this makes sure of it.
         """
-        for container_id in sorted(os.listdir(f"{self._exec_root}/{RUNNING}")):
+        for container_id in self._marks.all():
             if container_id in self.held:
                 continue
             if not self._kill_leftover(container_id):
@@ -440,8 +367,8 @@ class Supervisor:
                 write_exit(
                     root, container_id, code=LOST_CODE, oom_killed=oom_killed, at_ns=time_ns()
                 )
-            self._unmark(container_id)
-            self._remove_group(container_id)
+            self._marks.clear(container_id)
+            self._leftovers.remove(container_id)
 
     def _kill_leftover(self, container_id: str) -> bool:
         for _ in range(SWEEP_ROUNDS_MAX):
@@ -461,19 +388,6 @@ class Supervisor:
         self.successor = list(command)
         request.answer()
 
-    @property
-    def audiences(self) -> "list[tuple[str, Audience]]":
-        """Of containers that run, and of those that are to be started."""
-        running = [(one.id, one.audience) for one in self.held.values() if one.audience is not None]
-        return [*running, *self._announced.items()]
-
-    def restore_audience(self, container_id: str, members: "list[Any]") -> None:
-        """Takes in those who were attached to this container, or waited for it, before this program ran."""
-        audience = Audience(self._loop, self._log)
-        self._seat(audience, container_id, self.held.get(container_id), may_wait=True)
-        for words in members:
-            audience.restore(words)
-
     def _shutdown(self, request: "Request", _: object) -> None:
         self.end_if_idle()
         if not self.wants_to_end:
@@ -484,7 +398,7 @@ class Supervisor:
         """Asks the main loop to end, when no container runs."""
         if self.held:
             return
-        self._remove_leftovers()
+        self._leftovers.remove_all()
         self._cgroups.remove_parent()
         self.wants_to_end = True
 

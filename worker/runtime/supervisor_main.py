@@ -33,10 +33,11 @@ from worker.runtime.handover import (  # noqa: E402
     write_handover,
 )
 from worker.runtime.launch import Launcher  # noqa: E402
+from worker.runtime.marks import RUNNING  # noqa: E402
 from worker.runtime.oci_launch import ForeignLauncher  # noqa: E402
 from worker.runtime.output import format_time  # noqa: E402
 from worker.runtime.refusal import describe  # noqa: E402
-from worker.runtime.supervisor import RUNNING, SIGCHLD, SIGTERM, Supervisor  # noqa: E402
+from worker.runtime.supervisor import SIGCHLD, SIGTERM, Supervisor  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class _Program:
     def _take_over(self, taken: Handover) -> None:
         """Goes on with those who are attached, and with further processes."""
         for container_id, members in taken.attached:
-            self._supervisor.restore_audience(container_id, members)
+            self._supervisor.audiences.restore(container_id, members)
         for pid, container_id, words, terminal_fd in taken.spawned:
             request = self._listener.adopt(words)
             self._supervisor.executions.adopt(pid, container_id, request, terminal_fd)
