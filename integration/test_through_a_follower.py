@@ -182,7 +182,7 @@ def test_following_on_a_follower_ends_with_a_reason_when_the_leader_stops(four: 
     following = subprocess.Popen(
         [
             sys.executable, "-m", "cli.swarmctl.main", "-H", four[follower].socket,
-            "service", "logs", "--raw", "-f", "talk",
+            "service", "logs", "--raw", "-f", "--tail", "5", "talk",
         ],
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
