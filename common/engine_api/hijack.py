@@ -18,6 +18,7 @@ import asyncio
 import select
 import socket
 import threading
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -32,9 +33,12 @@ OUTPUT_BYTES_MAX: Final = 256 * 1024
 """Written and not yet taken by the client; who writes waits beyond that."""
 READ_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 5.0
-"""How long a client may take to read the end; then the connection is closed."""
+"""How long a client that has everything may take to close the connection; then it is closed."""
+UNTAKEN_SECONDS_MAX: Final = 300.0
+"""How long a client may take nothing of what was written before the end; then it is lost."""
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether the client of a connection that is silent, or is not read from, is still there."""
+_FIRST_LOOK_SECONDS: Final = 0.01
 KEEPALIVE_IDLE_SECONDS: Final = 30
 KEEPALIVE_PROBES: Final = 4
 
@@ -116,6 +120,7 @@ class Hijacked(asyncio.BufferedProtocol):
         """
         self._is_ending = True
         self._input.clear()
+        await self._until_taken()
         if self.is_gone:
             return
         if self._tls is not None:
@@ -131,6 +136,20 @@ class Hijacked(asyncio.BufferedProtocol):
                 await self._gone.wait()
         except TimeoutError:
             self._transport.abort()
+
+    async def _until_taken(self) -> None:
+        """Waits while the client takes what was written, however slowly: who pages through output stops often."""
+        left, untaken_seconds, pause = 0, 0.0, _FIRST_LOOK_SECONDS
+        while not self.is_gone and (size := self._transport.get_write_buffer_size()):
+            untaken_seconds = untaken_seconds + pause if size == left else 0.0
+            if untaken_seconds >= UNTAKEN_SECONDS_MAX:
+                self._transport.abort()
+                await self._gone.wait()
+                return
+            left, pause = size, min(2 * pause, LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._gone.wait()
 
     def abort(self) -> None:
         """Closes at once."""

@@ -25,7 +25,7 @@ from worker.containers.record import ContainerState
 from worker.runtime.bundle import FurtherProcess
 
 OUTPUT_AFTER_END_SECONDS: Final = 2.0
-"""How long what a process has begun may hold its output open after the process itself has ended."""
+"""How long what a process has begun may hold its output open, and be silent, after the process itself has ended."""
 END_AFTER_OUTPUT_SECONDS: Final = 2.0
 """How long a process that has closed its output may take to end before its client is let go."""
 
@@ -114,17 +114,42 @@ class Execs:
     async def _carry(self, client: Hijacked, found: Exec, streams: Streams, plan: Plan) -> Why:
         """Carries until the output has ended, or the process has and its children only hold the output open."""
         loop = asyncio.get_running_loop()
-        carrying = loop.create_task(carry(client, streams, plan))
+        watched = Watched(streams)
+        carrying = loop.create_task(carry(client, watched, plan))
         ending = loop.create_task(self._execs.wait(found.id))
         try:
             await asyncio.wait((carrying, ending), return_when=asyncio.FIRST_COMPLETED)
-            if not carrying.done():
+            while not carrying.done() and watched.has_news():
                 await asyncio.wait((carrying,), timeout=OUTPUT_AFTER_END_SECONDS)
         finally:
             for task in (carrying, ending):
                 task.cancel()
             await asyncio.wait((carrying, ending))
         return Why.OUTPUT_ENDED if carrying.cancelled() else carrying.result()
+
+
+class Watched:
+    """Streams of which it can be told whether their reader waits for the process, rather than for its client."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self.write, self.close_input = streams.write, streams.close_input
+        self.resize, self.close = streams.resize, streams.close
+        self._pieces, self._known, self._waits = 0, -1, False
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """As of the streams."""
+        self._waits = True
+        try:
+            return await self._streams.read()
+        finally:
+            self._waits = False
+            self._pieces += 1
+
+    def has_news(self) -> bool:
+        """Whether something was read since the last time this was asked, or is on its way to the client."""
+        known, self._known = self._known, self._pieces
+        return known != self._pieces or not self._waits
 
 
 async def _tell(client: Hijacked, failure: str, *, framed: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from common.errors import InvalidInputError
+from common.errors import ConflictError, InvalidInputError
 from common.model.container_spec import Mount, MountType
 from worker.containers.bundle_of import ETC_FILES, Places, bundle_of
 from worker.containers.etc_files import hosts_text, resolv_conf_text
@@ -33,6 +33,8 @@ from worker.runtime.oci_runtimes import Runtimes
 from worker.runtime.remap import Remap
 
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
+ETC_BYTES_MAX = 1024 * 1024
+"""Of each file in /etc of a container whose network another one shares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,8 +230,22 @@ def _etc_texts(container: Container, sandbox: Sandbox | None) -> dict[str, str]:
 
 
 def _etc_of(other: Places) -> dict[str, str]:
-    """What one that shares another's network has: what the other one began with."""
-    return {name: Path(other.etc, name).read_text() for name in ETC_FILES}
+    """What one that shares another's network has: what the other one has, which may have written anything there.
+
+    Raises:
+        ConflictError: it has written too much.
+    """
+    return {name: _text_of_another(Path(other.etc, name)) for name in ETC_FILES}
+
+
+def _text_of_another(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(ETC_BYTES_MAX + 1)
+    if len(data) > ETC_BYTES_MAX:
+        raise ConflictError(
+            f"/etc/{path.name} of the container whose network is shared is longer than {ETC_BYTES_MAX} bytes"
+        )
+    return data.decode(errors="surrogateescape")
 
 
 def _write_etc(texts: Mapping[str, str], places: Places) -> None:
@@ -237,5 +253,5 @@ def _write_etc(texts: Mapping[str, str], places: Places) -> None:
         Path(directory).mkdir(parents=True, exist_ok=True, mode=0o710)
     for name, text in texts.items():
         path = Path(places.etc, name)
-        path.write_text(text)
+        path.write_bytes(text.encode(errors="surrogateescape"))
         path.chmod(0o644)

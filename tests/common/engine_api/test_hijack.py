@@ -11,7 +11,14 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from common.engine_api.hijack import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX, Hijacked, hijack, spoken
+from common.engine_api.hijack import (
+    INPUT_BYTES_MAX,
+    OUTPUT_BYTES_MAX,
+    READ_BYTES,
+    Hijacked,
+    hijack,
+    spoken,
+)
 from common.engine_api.http import read_json
 from tests.support.pki import contexts, files_of, identity
 
@@ -306,3 +313,49 @@ async def test_tls_goes_on_after_the_end_of_the_clients_input(tmp_path: Path) ->
         answer, said = await asyncio.to_thread(talk)
     assert answer.startswith(b"HTTP/1.1 101 UPGRADED")
     assert said == b"x" * 300_000 + INPUT
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_pauses_loses_nothing_of_the_end(
+    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.engine_api.hijack.LINGER_SECONDS", 0.05)
+    path, size = str(tmp_path / "api"), 4 * OUTPUT_BYTES_MAX
+
+    async def much(connection: Hijacked) -> None:
+        for _ in range(size // READ_BYTES):
+            await connection.write(bytes(READ_BYTES))
+
+    async def pauses_at_the_end() -> None:
+        async with served(much, path), dialled(path) as (reader, writer):
+            writer.write(request())
+            await head(reader)
+            got = 0
+            while got < size - 2 * OUTPUT_BYTES_MAX:
+                got += len(await reader.read(READ_BYTES))
+            await asyncio.sleep(0.4)
+            assert got + len(await reader.read()) == size
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(pauses_at_the_end())
+
+
+@on_both_loops
+async def test_a_client_that_takes_nothing_any_more_is_let_go(tmp_path: Path) -> None:
+    path = str(tmp_path / "api")
+    ended = asyncio.Event()
+
+    async def too_much(connection: Hijacked) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await connection.write(bytes(8 * OUTPUT_BYTES_MAX))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("common.engine_api.hijack.UNTAKEN_SECONDS_MAX", 0.1)
+            await connection.end()
+        assert connection.is_gone
+        ended.set()
+
+    async with served(too_much, path), dialled(path) as (reader, writer):
+        writer.write(request())
+        await head(reader)
+        await ended.wait()

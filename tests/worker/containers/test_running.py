@@ -12,6 +12,7 @@ from worker.containers.engine import LocalEngine
 from worker.containers.record import ContainerConfig, ContainerState
 from worker.containers.records import Records
 from worker.containers.waiting import Ended, WaitCondition
+from worker.containers.workshop import ETC_BYTES_MAX
 from worker.runtime.bundle import Exit
 
 CREATED, RUNNING, RESTARTING, EXITED = (
@@ -413,6 +414,30 @@ async def test_a_network_is_shared_with_one_that_runs(
     assert (bundle.network_namespace, bundle.hostname) == (f"container:{web.id}", web.id[:12])
     assert "10.0.0.2" in (etc / beside.id / "hosts").read_text()
     assert machine.networks.attached == {web.id}
+
+
+HOSTILE_TEXTS = {
+    "bytes that are no text": (b"nameserver \xff\xfe\n", False),
+    "more than is read": (b"#" * (ETC_BYTES_MAX + 1), True),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TEXTS)
+async def test_whose_network_is_shared_may_have_written_anything_into_its_files(
+    machine: Machine, engine: LocalEngine, name: str
+) -> None:
+    data, is_refused = HOSTILE_TEXTS[name]
+    web = await started(engine, plain("web"))
+    etc = machine.root / "exec/etc"
+    (etc / web / "resolv.conf").write_bytes(data)
+    beside = await engine.create(replace(plain("beside"), network=f"container:{web}"))
+
+    if is_refused:
+        with pytest.raises(ConflictError, match=r"/etc/resolv\.conf of the container"):
+            await engine.start(beside.id)
+    else:
+        await engine.start(beside.id)
+        assert (etc / beside.id / "resolv.conf").read_bytes() == data
 
 
 async def test_on_the_hosts_network_it_has_the_hosts_name(
