@@ -66,6 +66,8 @@ class Exec:
 class _Entry:
     exec: Exec
     streams: Streams | None = field(default=None)
+    is_abandoned: bool = False
+    """Nobody is there any more to read its streams."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -145,7 +147,13 @@ class Execs:
         )
         entry.exec = replace(entry.exec, state=ExecState.RUNNING)
         self._tell(entry.exec, f"exec_start: {_words(entry.exec)}")
-        return await self._keeper.finish(self._start(entry, process))
+        try:
+            return await self._keeper.finish(self._start(entry, process))
+        except asyncio.CancelledError:  # whoever was to read it has left meanwhile
+            entry.is_abandoned = True
+            if entry.streams is not None:
+                entry.streams.close()
+            raise
 
     async def _start(self, entry: _Entry, process: FurtherProcess) -> Streams | None:
         try:
@@ -159,7 +167,7 @@ class Execs:
         entry.exec = replace(entry.exec, pid=spawned.pid)
         entry.streams = spawned.streams
         self._keeper.spawn(self._watch(entry, spawned))
-        if process.detached:
+        if process.detached or entry.is_abandoned:
             spawned.streams.close()
             return None
         return spawned.streams

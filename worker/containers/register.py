@@ -36,6 +36,8 @@ class Live:
     """How many are ending it for something that they do next: nothing else follows from that end."""
     restarts_by_hand: int = 0
     """How many of these start it again then, and have its record say so."""
+    is_going: bool = False
+    """It is being removed, and its record with it: a disk that takes no more does not hold that up."""
     waits: Waits = field(default_factory=Waits)
 
     def forget_restart(self) -> None:
@@ -142,6 +144,20 @@ class Register:
         self._records.write(container)
         live.container = container
         self._feed.tell(container)
+
+    def end(self, live: Live, container: Container) -> None:
+        """The value of one that has ended; of one that is being removed also where the disk does not take it.
+
+        Raises:
+            SystemFailureError: the disk said no; the old value stands.
+        """
+        try:
+            self.update(live, container)
+        except SystemFailureError:
+            if not live.is_going:
+                raise
+            live.container = container
+            self._feed.tell(container)
 
     async def flush(self, live: Live) -> None:
         """Makes what its restart policy reads outlive a power failure; nothing for one without a policy.

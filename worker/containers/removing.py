@@ -1,17 +1,20 @@
 """Takes containers away: one that somebody names, one that was to go after its end, all that do not run."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from common.errors import ConflictError, SwarmdError
+from common.errors import ConflictError, SwarmdError, SystemFailureError
 from common.keeper import Keeper
 from worker.containers.ending import Ending
 from worker.containers.record import Container, ContainerState
 from worker.containers.register import Live, Register
 from worker.containers.restart_policy import is_lasting
 from worker.containers.workshop import Workshop
+
+log = logging.getLogger("swarmd.containers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +66,13 @@ class Removing:
 
     async def _end(self, live: Live) -> None:
         """Ends it for good, also should this process end before it is removed."""
-        await self._ending.remember_wish(live)
+        try:
+            await self._ending.remember_wish(live)
+        except SystemFailureError:  # removing is what makes room on a full disk
+            log.exception("a removal is not recorded", extra={"container": live.container.id})
         live.forget_restart()
         live.ends_by_hand += 1
+        live.is_going = True
         try:
             if live.has_process:
                 await self._ending.kill_all(live)
@@ -73,6 +80,7 @@ class Removing:
                 await asyncio.wait([live.watcher])
         finally:
             live.ends_by_hand -= 1
+            live.is_going = False
 
     async def remove_after_end(self, live: Live) -> None:
         """Takes away one that was to go after its end, unless it was started again since.

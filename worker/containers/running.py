@@ -207,7 +207,7 @@ class Running:
             after = ended
         else:
             after = with_restart(ended, now=now)
-        self._register.update(live, after)
+        self._register.end(live, after)
         if ended.oom_killed:
             self._register.tell(ended, "oom")
         duration = str(int(ended.finished_at - ended.started_at))

@@ -8,10 +8,11 @@ import pytest
 from common.errors import ConflictError, InvalidInputError, NotFoundError, SystemFailureError
 from common.model.container_spec import ContainerSpec, HealthConfig
 from tests.support.fake_clock import settle
-from tests.support.machine import Machine, plain
+from tests.support.machine import Machine, plain, restarting
 from worker.containers.ending import grace_of
 from worker.containers.engine import LocalEngine
 from worker.containers.record import Container, ContainerState, Health
+from worker.containers.records import Records
 
 RUNNING, PAUSED, EXITED = ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.EXITED
 CHECK = HealthConfig(test=("CMD", "probe"), interval_seconds=10, retries=2, timeout_seconds=5)
@@ -162,3 +163,24 @@ async def test_a_frozen_container_is_not_probed(machine: Machine, engine: LocalE
 
     assert len(machine.runtime.probes) == probes + 1
     assert engine.find(one).health.state is Health.HEALTHY
+
+
+@pytest.mark.parametrize("policy", ["no", "always"])
+async def test_a_full_disk_keeps_nobody_from_removing_a_container(
+    machine: Machine, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    one = (await engine.start((await engine.create(restarting(policy))).id)).id
+
+    def full(*_: object) -> None:
+        raise SystemFailureError("the disk of containers: No space left on device")
+
+    monkeypatch.setattr(Records, "write", full)
+    async with asyncio.TaskGroup() as group:
+        removing = group.create_task(engine.remove(one, force=True))
+        for _ in range(10):
+            await settle()
+            await machine.clock.advance(2)
+
+    assert removing.result() is None
+    assert engine.get(one) is None
+    assert machine.directories() == []

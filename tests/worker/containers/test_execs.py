@@ -1,5 +1,6 @@
 """Further processes: told of, started, ended, forgotten."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -183,3 +184,20 @@ async def test_one_that_comes_too_late_is_told_so(
 
     with pytest.raises(ConflictError, match=f"container {one} is not running"):
         await engine.execs.start(made.id, detach=False)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_leaves_while_it_starts_leaves_nothing_open(
+    machine: Machine, engine: LocalEngine, one: str, turns: int
+) -> None:
+    """Its output would fill up, and it would wait for ever."""
+    made = engine.execs.create(one, shell())
+    starting = asyncio.ensure_future(engine.execs.start(made.id, detach=False))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await settle()
+
+    assert starting.cancelled() or starting.result() is machine.runtime.spawned[0].streams
+    if starting.cancelled():
+        assert all(spawned.streams.closed for spawned in machine.runtime.spawned)
