@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Never
 
 from cli.swarmd.local_api import Connection
@@ -79,10 +80,12 @@ class Answering:
 
 
 async def _ask(stream: ByteStream, writer: asyncio.StreamWriter) -> None:
-    while piece := await stream.read():
-        writer.write(piece)
-        await writer.drain()
-    writer.write_eof()
+    """An API that takes no more has answered, and that is still to be passed on."""
+    with suppress(OSError):
+        while piece := await stream.read():
+            writer.write(piece)
+            await writer.drain()
+        writer.write_eof()
 
 
 async def _answer(reader: asyncio.StreamReader, stream: ByteStream) -> None:

@@ -33,6 +33,11 @@ class ByteStream:
         self._came, self._room = asyncio.Event(), asyncio.Event()
         stream.attach(self._take, ended=self._end, room=self._room.set)
 
+    @property
+    def has_come(self) -> bool:
+        """Whether there is something to read already."""
+        return bool(self._pieces)
+
     async def read(self) -> bytes:
         """What has come; b"" once the other side has said its last.
 

@@ -12,6 +12,7 @@ the header with every request when its ``config.json`` has it among ``HttpHeader
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Never
 
 from aiohttp import web
@@ -32,6 +33,9 @@ _OF_A_NODE: Final = re.compile(
 _PER_CONNECTION: Final = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "expect", NODE.lower()}
 )
+_OF_THE_BODY: Final = frozenset({"content-length", "content-encoding"})
+_DECODED: Final = frozenset({"gzip", "deflate", "br", "zstd"})
+"""Encodings of a body that aiohttp takes away as it reads: its length is another one then."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -59,30 +63,55 @@ def elsewhere(node: SwarmNode) -> Middleware:
 async def _hand_on(request: web.Request, stream: ByteStream) -> web.StreamResponse:
     try:
         await stream.write(request_head(request))
-        await _send_body(request, stream)
+        try:
+            await _send_body(request, stream)
+        except UnavailableError:
+            if not stream.has_come:
+                raise
+            return await _pass_on_refusal(take_over(request), stream)
         return await _relay(take_over(request), stream)
     finally:
         stream.close()
 
 
+async def _pass_on_refusal(client: Hijacked, stream: ByteStream) -> web.StreamResponse:
+    """The node has answered, and left, before it had all of the body; the rest of it is nobody's."""
+    try:
+        await _hear(stream, client)
+    except (UnavailableError, ConnectionError):
+        client.abort()
+    await client.end()
+    return spoken()
+
+
 def request_head(request: web.Request) -> bytes:
     """The request as the other node gets it: for one connection, with a body that is framed anew."""
     lines = [f"{request.method} {request.raw_path} HTTP/1.1"]
+    left_out = _PER_CONNECTION | (_OF_THE_BODY if _is_decoded(request) else frozenset())
     lines += [
         f"{name}: {value}"
         for name, value in request.headers.items()
-        if name.lower() not in _PER_CONNECTION
+        if name.lower() not in left_out
     ]
     lines.append("Connection: Upgrade" if "Upgrade" in request.headers else "Connection: close")
-    if request.can_read_body and request.content_length is None:
+    if request.can_read_body and _is_chunked(request):
         lines.append("Transfer-Encoding: chunked")
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+
+
+def _is_decoded(request: web.Request) -> bool:
+    return request.headers.get("Content-Encoding", "").lower() in _DECODED
+
+
+def _is_chunked(request: web.Request) -> bool:
+    """Whether the other node gets the body in chunks: its length is not known."""
+    return request.content_length is None or _is_decoded(request)
 
 
 async def _send_body(request: web.Request, stream: ByteStream) -> None:
     if not request.can_read_body:
         return
-    is_chunked = request.content_length is None
+    is_chunked = _is_chunked(request)
     async for piece in request.content.iter_any():
         await stream.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
     if is_chunked:
@@ -103,12 +132,13 @@ async def _relay(client: Hijacked, stream: ByteStream) -> web.StreamResponse:
 
 
 async def _say(client: Hijacked, stream: ByteStream) -> Never:
-    """Ends when the client is gone."""
-    while piece := await client.read():
-        await stream.write(piece)
-    if not client.is_gone:
-        await stream.end()
-        await client.until_gone()
+    """Ends when the client is gone. A node that takes no more may still have something to say."""
+    with suppress(UnavailableError):
+        while piece := await client.read():
+            await stream.write(piece)
+        if not client.is_gone:
+            await stream.end()
+    await client.until_gone()
     raise ConnectionResetError("the client is gone")
 
 

@@ -64,13 +64,13 @@ class Calls:
                 stream: FramedStream = await answer
         except TimeoutError:
             release()
+            _abort(answer)
             raise UnavailableError(
                 f"node {node_id} does not answer within {ANSWER_SECONDS_MAX:g} s"
             ) from None
         except BaseException:
             release()
-            if answer.done() and not answer.cancelled():
-                answer.result().abort("nobody wants it any more")
+            _abort(answer)
             raise
         finally:
             self._waiting.pop(call_id, None)
@@ -107,3 +107,9 @@ class Calls:
         """
         self.check(call_id, node_id)
         self._waiting[call_id][1].set_result(stream)
+
+
+def _abort(answer: "asyncio.Future[FramedStream]") -> None:
+    """Nobody wants the stream any more, should it have come in the last moment."""
+    if answer.done() and not answer.cancelled():
+        answer.result().abort("nobody wants it any more")

@@ -1,6 +1,7 @@
 """Requests that a header sends to another node."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from common.engine_api.application import engine_application
 from common.engine_api.http import json_response
 from common.model.node import Node, NodeDescription, NodeState, NodeStatus
-from common.protocol.byte_stream import BOUNDS, ByteStream
+from common.protocol.byte_stream import AHEAD_BYTES_MAX, BOUNDS, ByteStream
 from manager.api.elsewhere import NODE, elsewhere
 from tests.support.api_client import Client
 from tests.support.api_swarm import ApiSwarm
@@ -154,3 +155,68 @@ async def test_a_node_that_is_lost_in_the_midst_of_its_answer_ends_the_connectio
         end.close()
         with pytest.raises(ClientPayloadError):
             await asking
+
+
+async def test_a_body_that_was_decoded_on_the_way_goes_along_with_no_length_of_its_own(
+    swarm: ApiSwarm,
+) -> None:
+    await _add(swarm, "w1")
+    end = await _far_end(swarm, "id-w1")
+    body = b"A" * 10_000
+    headers = {NODE: "w1", "Content-Encoding": "gzip"}
+    async with _client(swarm) as client, asyncio.TaskGroup() as group:
+        packed = gzip.compress(body)
+        group.create_task(_ask(client, "POST", "/containers/create", headers, packed))
+        head, _, rest = (await _heard(end, b"0\r\n\r\n")).partition(b"\r\n\r\n")
+        await end.write(ANSWER)
+        await end.end()
+    names = [line.partition(":")[0].lower() for line in head.decode().splitlines()[1:]]
+    assert "transfer-encoding" in names
+    assert not {"content-length", "content-encoding"} & set(names)
+    assert rest.count(b"A") == len(body)
+
+
+async def test_a_node_that_answers_before_it_has_all_of_a_body_is_heard(swarm: ApiSwarm) -> None:
+    await _add(swarm, "w1")
+    end = await _far_end(swarm, "id-w1")
+    goes_on = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        await goes_on.wait()
+        for _ in range(64):
+            yield bytes(64 * 1024)
+
+    async with _client(swarm) as client:
+        request = client.post("/containers/create", headers={NODE: "w1"}, data=body())
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            asking = group.create_task(request.__aenter__())
+            await _heard(end, b"first")
+            await end.write(ANSWER.replace(b"200 OK", b"404 Not Found"))
+            await end.end()
+            end.close()
+            goes_on.set()
+            answer = await asking
+        assert answer.status == 404
+        answer.close()
+
+
+async def test_what_a_node_said_last_arrives_though_it_takes_no_more(swarm: ApiSwarm) -> None:
+    """A process has ended, and whoever speaks to it has not heard of that yet."""
+    await _add(swarm, "w1")
+    end = await _far_end(swarm, "id-w1")
+    async with _client(swarm) as client:
+        reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+        writer.write(
+            f"POST /containers/json HTTP/1.1\r\nHost: x\r\n{NODE}: w1\r\nUpgrade: tcp\r\n"
+            "Connection: Upgrade\r\n\r\n".encode()
+        )
+        await _heard(end, b"\r\n\r\n")
+        said = bytes(3 * AHEAD_BYTES_MAX // 4)
+        await end.write(said)
+        await end.end()
+        end.close()
+        writer.write(bytes(AHEAD_BYTES_MAX))
+        async with asyncio.timeout(10):
+            assert await reader.read(-1) == said
+        writer.close()
