@@ -89,6 +89,16 @@ def test_exec_it_beside_it_and_the_keys_that_let_go(node: Host) -> None:
 
 
 @needs_docker
+def test_who_pauses_loses_nothing_of_a_process_that_has_ended(node: Host) -> None:
+    """As whoever pages through its output does: the last of it is still in its pipe then."""
+    node.docker("run", "-d", "--name", "paged", "hello:1", "sleep", "1000")
+    command = "docker exec paged head -c 300000 /dev/zero | (sleep 3; wc -c)"
+    environment = {"DOCKER_HOST": node.socket, "PATH": os.environ["PATH"]}
+    assert run("sh", "-c", command, env=environment).stdout.strip() == "300000"
+    node.docker("rm", "-f", "paged")
+
+
+@needs_docker
 def test_input_and_output_arrive_whole(node: Host) -> None:
     data = os.urandom(3_000_000)
     for command in (

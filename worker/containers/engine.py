@@ -243,6 +243,7 @@ class LocalEngine:
         """Stop signal, then SIGKILL to all of it after the grace. Returns when it has ended; ended already is fine.
 
         Without a grace it is the container's own; below zero it has no end. Its restart policy leaves it alone.
+        What has begun comes to its end also when whoever asked for it leaves.
 
         Raises:
             NotFoundError: there is no such container.
@@ -250,7 +251,8 @@ class LocalEngine:
             SystemFailureError: it does not die.
         """
         live = self._known(container_id)
-        return await self._ending.stop(live, grace_seconds=grace_seconds, signal=signal)
+        stop = self._ending.stop(live, grace_seconds=grace_seconds, signal=signal)
+        return await self._keeper.finish(stop)
 
     async def kill(self, container_id: str, signal: str = "SIGKILL") -> None:
         """Sends a signal to its first process, SIGKILL to all of them. Does not wait for an end.

@@ -69,20 +69,22 @@ class Packer:
                 self.below(directory, one, _join(_join(prefix, path), one))
 
     def below(self, directory: int, name: bytes, shown: bytes) -> None:
-        """Packs what a directory has under a name, unless it is a directory itself, or gone, or a socket."""
+        """Packs what a directory has under a name, unless it is a directory itself, or gone."""
         try:
             held = os.open(name, _HELD, dir_fd=directory)
         except FileNotFoundError:
             return
         try:
             found = os.fstat(held)
-            if not stat.S_ISDIR(found.st_mode) and not stat.S_ISSOCK(found.st_mode):
+            if not stat.S_ISDIR(found.st_mode):
                 self.held(held, found, shown)
         finally:
             os.close(held)
 
     def held(self, held: int, found: os.stat_result, shown: bytes) -> None:
-        """Packs what a descriptor stands for, which is no directory."""
+        """Packs what a descriptor stands for, which is no directory; of a socket nothing, for archives have none."""
+        if stat.S_ISSOCK(found.st_mode):
+            return
         entry = self._entry(shown, found)
         if stat.S_ISLNK(found.st_mode):
             entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink("", dir_fd=held)

@@ -21,6 +21,8 @@ _RECORD = "record"
 _NEW = ".new-"
 _GONE = ".gone-"
 _MEMORY = ("tmpfs", "ramfs")
+ROOT_MODE = 0o710
+"""Root in a container makes set-user-id programs in a volume: no user of the host may come to run them."""
 
 Fill = Callable[[Sequence[str], str, str], bool]
 
@@ -50,7 +52,8 @@ class VolumeDisk:
 
     def open(self) -> dict[str, Volume]:
         """All volumes; what is half made or half gone is removed."""
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self._root.mkdir(parents=True, exist_ok=True, mode=ROOT_MODE)
+        self._root.chmod(ROOT_MODE)
         found = {}
         for path in self._root.iterdir():
             if path.name.startswith("."):

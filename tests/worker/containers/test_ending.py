@@ -62,6 +62,20 @@ async def test_a_stop_without_end_waits_for_ever(
     assert machine.runtime.signals == [(one, 15)]
 
 
+async def test_a_stop_goes_on_when_whoever_asked_for_it_leaves(
+    machine: Machine, engine: LocalEngine, one: str
+) -> None:
+    machine.runtime.ignored_signals.add(15)
+    stopping = asyncio.ensure_future(engine.stop(one, grace_seconds=10))
+    await settle()
+    stopping.cancel()
+    await machine.clock.advance(11)
+    await settle()
+
+    assert stopping.cancelled()
+    assert (engine.find(one).state, engine.find(one).exit_code) == (EXITED, 137)
+
+
 SIGNALS = {
     "SIGKILL is for all of it": ("SIGKILL", 9, True),
     "its stop signal is a stop": ("TERM", 15, True),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -110,6 +111,21 @@ def test_odd_names_and_long_ones_survive(tmp_path: Path, root: Path) -> None:
     extract(packed(made, "."), root)
 
     assert names(root) == names(made)
+
+
+def test_a_socket_is_left_out_also_when_it_is_all_that_was_asked_for(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+    out = io.BytesIO()
+    packer = Packer(out.write)
+    held = os.open(tmp_path / "s", os.O_PATH)
+    packer.held(held, os.fstat(held), b"s")
+    packer.finish()
+    os.close(held)
+
+    for archive in (out.getvalue(), packed(tmp_path)):
+        with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+            assert "s" not in "".join(found.getnames()).removeprefix("top")
 
 
 def test_a_file_that_shrinks_breaks_the_archive_off(tmp_path: Path) -> None:

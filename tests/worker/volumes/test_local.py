@@ -323,3 +323,12 @@ async def test_what_lies_where_options_mount_is_never_removed(tmp_path: Path) ->
         await volumes.remove("bound")
 
     assert content(volumes.path("bound")) == [""]
+
+
+async def test_no_user_of_the_host_comes_to_what_containers_have_made(tmp_path: Path) -> None:
+    """Such as programs that run as root whoever starts them."""
+    root = tmp_path / "volumes"
+    root.mkdir(mode=0o755)
+    await volumes_in(root)
+
+    assert root.stat().st_mode & 0o777 == 0o710
