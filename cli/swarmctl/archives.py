@@ -101,6 +101,9 @@ def _safe(member: tarfile.TarInfo, root: Path, plan: Plan, *, with_owners: bool)
     _must_fit(root / name, member)
     safe = copy.copy(member)
     safe.name, safe.linkname = name, linked
+    if member.islnk() and (root / linked).is_symlink():
+        # tarfile would set mode and time of what the link leads to, wherever that is.
+        safe.type, safe.linkname = tarfile.SYMTYPE, str((root / linked).readlink())
     if not with_owners:
         safe.uid, safe.gid, safe.uname, safe.gname = os.geteuid(), os.getegid(), "", ""
         safe.mode &= ~_SPECIAL_BITS

@@ -143,3 +143,29 @@ def test_set_user_id_bits_are_kept_only_with_the_owners(
     how = Plan(directory=str(tmp_path), old="su", new="su")
     unpack(archive((program, b"")), how, with_owners=with_owners)
     assert (tmp_path / "su").stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.parametrize("with_owners", [False, True])
+def test_another_name_of_a_link_changes_nothing_of_what_the_link_leads_to(
+    tmp_path: Path, *, with_owners: bool
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    before = victim.stat()
+    root = tmp_path / "root"
+    root.mkdir()
+    hostile = archive(
+        (member("link", tarfile.SYMTYPE, link=str(victim)), b""),
+        (member("again", tarfile.LNKTYPE, link="link", mode=0o666), b""),
+    )
+    unpack(hostile, Plan(directory=str(root)), with_owners=with_owners)
+
+    assert (root / "again").readlink() == victim
+    after = victim.stat()
+    assert (after.st_mode, after.st_uid, after.st_mtime_ns, after.st_nlink) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_mtime_ns,
+        before.st_nlink,
+    )
