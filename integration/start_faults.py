@@ -71,8 +71,8 @@ Launcher.start = _armed_start
 PATCHED_SWARMD = """
 {hook}
 import pathlib
-import worker.runtime.client as client
-client._PROGRAM = pathlib.Path({supervisor!r})
+import worker.runtime.supervision as supervision
+supervision._PROGRAM = pathlib.Path({supervisor!r})
 from worker.containers.engine import LocalEngine
 
 _create = LocalEngine.create
@@ -95,6 +95,7 @@ OF_SWARMD = (
     "veth",
     "local",
     "client",
+    "supervision",
 )
 
 

@@ -631,7 +631,7 @@ async def test_another_code_replaces_the_supervisor_in_place(world: World) -> No
     await world.client.start(world.bundle("a", "sh", "-c", script))
     before = world.supervisor()
     newer = RuntimeClient(world.root / "exec", world.parent)
-    newer._stamp = "other"
+    newer._supervision.stamp = "other"
     await newer.open()
     assert world.supervisor() == before
     assert await newer.running() == {"a"}
@@ -770,7 +770,7 @@ def test_v1_kill_without_a_unified_hierarchy(root: Path) -> None:
 async def test_a_request_that_makes_no_sense_is_answered_and_survived(world: World) -> None:
     await world.client.start(world.bundle("a", "sleep", "100"))
     with pytest.raises(SystemFailureError, match="an error of the supervisor's"):
-        await world.client._ask("start", {})
+        await world.client._supervision.ask("start", {})
     with pytest.raises(InvalidInputError, match="no verb"):
-        await world.client._ask("dance", None)
+        await world.client._supervision.ask("dance", None)
     assert await world.client.running() == {"a"}

@@ -441,7 +441,7 @@ async def replaced(world: World) -> AsyncIterator[RuntimeClient]:
     """The supervisor has become one of other code, in its own place."""
     before = world.supervisor()
     newer = RuntimeClient(world.root / "exec", world.parent)
-    newer._stamp = "other"
+    newer._supervision.stamp = "other"
     async with newer:
         assert world.supervisor() == before
         yield newer
@@ -485,7 +485,7 @@ if pid == 0:
     os.setsid()
     os.dup2(their_out, 1)
     os.dup2(their_err, 2)
-    os.execv("/bin/busybox", ["sh", "-c", "echo before; read x; sleep 1; echo after; exit 3"])
+    os.execv("/bin/busybox", ["sh", "-c", "echo before; read x; sleep 3; echo after; exit 3"])
 os.close(their_out)
 os.close(their_err)
 process = {
@@ -509,7 +509,7 @@ async def test_an_upgrade_takes_over_from_the_supervisor_of_0_1_0(root: Path) ->
     parent = f"/swarmd-test-runtime-{os.getpid()}"
     log = root / "log"
     client = RuntimeClient(root / "exec", parent)
-    arguments = (str(root / "exec"), parent, client._command()[-5], str(log))
+    arguments = (str(root / "exec"), parent, client._supervision.command()[-5], str(log))
     former = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OF_0_1_0, *arguments, stdin=subprocess.DEVNULL
     )

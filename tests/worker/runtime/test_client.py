@@ -15,7 +15,8 @@ from common.errors import ConflictError, InvalidInputError, NotFoundError, Syste
 from tests.support.fake_clock import settle
 from worker.runtime import wire
 from worker.runtime.bundle import Exit
-from worker.runtime.client import CLEANUP_SECONDS, RuntimeClient, code_stamp
+from worker.runtime.client import CLEANUP_SECONDS, RuntimeClient
+from worker.runtime.supervision import code_stamp
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the client speaks to root's socket only")
 
