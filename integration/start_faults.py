@@ -24,6 +24,8 @@ OF_THE_SUPERVISOR = (
     "plumbing",
     "child",
     "rootfs",
+    "mounts",
+    "targets",
     "process",
     "devices",
     "syscalls",

@@ -20,10 +20,12 @@ from worker.kernel.syscalls import (
     MS_REC,
     RESOLVE_BENEATH,
 )
+from worker.runtime.mounts import detached, make_files, mount_tmpfs
 from worker.runtime.process import find_user
 from worker.runtime.refusal import INVALID, Refusal
-from worker.runtime.rootfs import detached, make_files, make_target, mount_overlay, mount_tmpfs
+from worker.runtime.rootfs import mount_overlay
 from worker.runtime.sharing import shared_memory
+from worker.runtime.targets import make_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ import resource
 import stat
 
 from worker.kernel import syscalls
+from worker.runtime.image_files import read_image_file
 from worker.runtime.programs import environment, exec_refusal, find_program
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
-from worker.runtime.rootfs import read_image_file
 from worker.runtime.users import User, resolve_user
 
 TYPE_CHECKING = False
