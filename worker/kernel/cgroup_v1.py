@@ -2,11 +2,17 @@
 
 import os
 
+from worker.kernel.cgroup_v1_settings import (
+    BLKIO_WEIGHT_FILES,
+    CPUSET,
+    MEMORY_AND_SWAP,
+    Setting,
+    is_no_limit,
+    v1_changes,
+    v1_settings,
+)
 from worker.kernel.cgroupfs import (
-    CPU_PERIOD_US,
-    CPU_SHARES,
     KILL_ROUNDS_MAX,
-    MEMORY_UNLIMITED,
     Entrance,
     Hierarchies,
     Limits,
@@ -21,93 +27,12 @@ from worker.kernel.cgroupfs import (
 from worker.kernel.device_rules import DEFAULT_DEVICE_RULES, Rule, v1_lines
 
 USED_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio")
-CPUSET = "cpuset"
-"""Has groups only of containers that are bound to processors: making one costs more than all others together."""
-BLKIO_WEIGHT_FILES = ("blkio.weight", "blkio.bfq.weight")
-"""What the kernel calls it depends on its I/O scheduler; without one that can weigh there is neither."""
-_MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
 _FREEZER_STATE = "freezer.state"
 _CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 _UNLIMITED = 1 << 63
-_NO_LIMIT = ("-1", "max", str(CPU_SHARES), str(CPU_PERIOD_US), "0")
 MOVE_ROUNDS_MAX = 50
 """Of moving processes into a new group while they fork."""
 _SIGKILL = 9
-
-Setting = tuple[str, str, str]
-"""Controller, file and value of what to write."""
-
-
-def v1_settings(limits: Limits) -> list[Setting]:
-    """What to write into a new group, in order: a new one has no limit."""
-    settings = []
-    if limits.cpu_shares:
-        settings.append(("cpu", "cpu.shares", str(limits.cpu_shares)))
-    if limits.cpu_period_us != CPU_PERIOD_US or limits.cpu_quota_us:
-        settings.append(("cpu", "cpu.cfs_period_us", str(limits.cpu_period_us)))
-    if limits.cpu_quota_us:
-        settings.append(("cpu", "cpu.cfs_quota_us", str(limits.cpu_quota_us)))
-    if limits.cpuset_cpus:
-        settings.append((CPUSET, "cpuset.cpus", limits.cpuset_cpus))
-    if limits.cpuset_mems:
-        settings.append((CPUSET, "cpuset.mems", limits.cpuset_mems))
-    return settings + _memory_settings(limits) + _other_settings(limits)
-
-
-def _memory_settings(limits: Limits) -> list[Setting]:
-    settings = []
-    if limits.memory_bytes:
-        settings.append(("memory", "memory.limit_in_bytes", str(limits.memory_bytes)))
-    if limits.memory_and_swap_bytes != MEMORY_UNLIMITED:
-        both = str(limits.memory_and_swap_bytes)
-        settings.append(("memory", _MEMORY_AND_SWAP, both))
-    if limits.memory_reservation_bytes:
-        reservation = str(limits.memory_reservation_bytes)
-        settings.append(("memory", "memory.soft_limit_in_bytes", reservation))
-    if limits.memory_swappiness >= 0:
-        settings.append(("memory", "memory.swappiness", str(limits.memory_swappiness)))
-    if limits.oom_kill_disable:
-        settings.append(("memory", "memory.oom_control", "1"))
-    return settings
-
-
-def _other_settings(limits: Limits) -> list[Setting]:
-    settings = []
-    if limits.pids > 0:
-        settings.append(("pids", "pids.max", str(limits.pids)))
-    if limits.blkio_weight:
-        settings.append(("blkio", BLKIO_WEIGHT_FILES[0], str(limits.blkio_weight)))
-    return settings
-
-
-def v1_changes(limits: Limits, memory_and_swap_now: int) -> list[Setting]:
-    """What to write into a group in use so that these are its limits, in an order that the kernel takes.
-
-    Memory may at no moment be more than memory and swap together.
-
-    Args:
-        limits: what is to be.
-        memory_and_swap_now: their limit as it is.
-    """
-    unlimited = [
-        ("cpu", "cpu.shares", str(CPU_SHARES)),
-        ("cpu", "cpu.cfs_period_us", str(limits.cpu_period_us)),
-        ("cpu", "cpu.cfs_quota_us", "-1"),
-        ("memory", "memory.limit_in_bytes", "-1"),
-        ("memory", _MEMORY_AND_SWAP, "-1"),
-        ("memory", "memory.soft_limit_in_bytes", "-1"),
-        ("memory", "memory.oom_control", "0"),
-        ("pids", "pids.max", "max"),
-    ]
-    wanted = {(controller, file): value for controller, file, value in v1_settings(limits)}
-    values = {(controller, file): value for controller, file, value in unlimited} | wanted
-    memory, both = ("memory", "memory.limit_in_bytes"), ("memory", _MEMORY_AND_SWAP)
-    if limits.memory_bytes == 0 or limits.memory_bytes > memory_and_swap_now:
-        first, second = both, memory
-    else:
-        first, second = memory, both
-    pair = {first: values.pop(first), second: values.pop(second)}
-    return [(controller, file, value) for (controller, file), value in (pair | values).items()]
 
 
 class CgroupsV1:
@@ -160,8 +85,8 @@ class CgroupsV1:
         if not os.path.isdir(f"{self._any_parent()}/{name}"):
             raise FileNotFoundError(2, f"no control group {name}")
         now = _UNLIMITED
-        if memory and os.path.exists(f"{memory}/{_MEMORY_AND_SWAP}"):
-            now = int(read_text(f"{memory}/{_MEMORY_AND_SWAP}"))
+        if memory and os.path.exists(f"{memory}/{MEMORY_AND_SWAP}"):
+            now = int(read_text(f"{memory}/{MEMORY_AND_SWAP}"))
         if limits.cpuset_cpus or limits.cpuset_mems:
             self._make_cpuset(name)
         changes = v1_changes(limits, now)
@@ -175,15 +100,15 @@ class CgroupsV1:
 
     def _has(self, change: Setting) -> bool:
         """Whether there is a controller for it; without one, what becomes unlimited is so already."""
-        controller, _, value = change
-        return controller in self._places or controller == CPUSET or value not in _NO_LIMIT
+        controller = change[0]
+        return controller in self._places or controller == CPUSET or not is_no_limit(change)
 
     def _paths(self, name: str, settings: list[Setting]) -> list[tuple[str, str]]:
         paths = []
         for controller, file, value in settings:
             directory = self._directory(controller, name)
             path = f"{directory}/{file}"
-            if file == _MEMORY_AND_SWAP and not os.path.exists(path):
+            if file == MEMORY_AND_SWAP and not os.path.exists(path):
                 continue  # The kernel does not account for swap.
             if file == BLKIO_WEIGHT_FILES[0]:
                 path = _weight_file(directory)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from worker.kernel.cgroup_v1 import CgroupsV1, v1_changes, v1_settings
+from worker.kernel.cgroup_v1 import CgroupsV1
+from worker.kernel.cgroup_v1_settings import v1_changes, v1_settings
 from worker.kernel.cgroup_v2 import (
     CgroupsV2,
     cpu_weight,
