@@ -4,11 +4,10 @@ import os
 import stat
 
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
+from worker.runtime.targets import make_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from worker.runtime.orders import DeviceOrder
 
 DEFAULT_DEVICES = (
@@ -28,7 +27,7 @@ def make_default_devices() -> None:
         os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
 
 
-def make_device(device: "DeviceOrder", make_target: "Callable[..., int]") -> None:
+def make_device(device: "DeviceOrder") -> None:
     """Makes one node, unless it is there already.
 
     Raises:

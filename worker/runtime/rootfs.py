@@ -25,7 +25,7 @@ from worker.runtime.masks import freeze, mask
 from worker.runtime.mounts import attach, detached, make_files, map_owners, open_directory
 from worker.runtime.refusal import INVALID, Refusal
 from worker.runtime.sharing import NONE
-from worker.runtime.targets import make_directory, make_target
+from worker.runtime.targets import make_directory
 from worker.runtime.terminal import bind_console, open_console
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def enter_rootfs(order: "StartOrder", around: "Surroundings", memory_fd: int) ->
         bind_console()
     _mount_cgroups(around.entrance.shown, read_only=not order["privileged"])
     for device in order["devices"]:
-        make_device(device, make_target)
+        make_device(device)
     for name, value in order["sysctls"]:
         _write_sysctl(name, value)
     mask(order["masked_paths"])

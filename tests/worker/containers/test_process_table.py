@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidInputError
-from worker.containers.process_table import Entry, Machine, columns_of, look, parse_entry, table_of
+from worker.containers.process_columns import Machine, columns_of
+from worker.containers.process_entry import Entry, parse_entry
+from worker.containers.process_table import look, table_of
 
 NOW = 1_700_000_000.0
 STAT = (
