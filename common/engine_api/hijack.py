@@ -26,6 +26,7 @@ from typing_extensions import override
 
 from common.engine_api.tls_input import TlsInput
 from common.errors import UnavailableError
+from common.spoken import Spoken
 
 INPUT_BYTES_MAX: Final = 256 * 1024
 """Of a client's input that wait for the process; the client waits beyond that (what one read brings comes on top)."""
@@ -290,16 +291,4 @@ def take_over(request: web.Request, head: bytes = b"") -> Hijacked:
 
 def spoken() -> web.StreamResponse:
     """What a handler returns that has spoken with a client over a connection of its own."""
-    return _Spoken()
-
-
-class _Spoken(web.StreamResponse):
-    """An answer that has been given already."""
-
-    @override
-    async def prepare(self, request: web.BaseRequest) -> None:
-        return None
-
-    @override
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
+    return Spoken()

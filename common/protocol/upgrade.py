@@ -17,6 +17,7 @@ from typing_extensions import override
 from common.errors import InvalidInputError, UnavailableError
 from common.pki.identity import MANAGER_NAME, PeerIdentity, peer_of
 from common.protocol.stream import FramedStream, StreamBounds
+from common.spoken import Spoken
 
 DIAL_SECONDS: Final = 5.0
 HEAD_BYTES_MAX: Final = 16 * 1024
@@ -225,16 +226,4 @@ async def serve(stream: FramedStream) -> web.StreamResponse:
         await stream.until_ended()
     finally:
         stream.abort("the listener stops")
-    return _Spoken()
-
-
-class _Spoken(web.StreamResponse):
-    """An answer that has been given already."""
-
-    @override
-    async def prepare(self, request: web.BaseRequest) -> None:
-        return None
-
-    @override
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
+    return Spoken()

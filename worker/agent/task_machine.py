@@ -17,7 +17,6 @@ from common.disconnect import stop_grace_seconds
 from common.model.task import ContainerStatus, PortStatus, Task, TaskState, TaskStatus
 from worker.containers.record import Container, ContainerState, Health
 
-_HAVE_PROCESSES = (ContainerState.RUNNING, ContainerState.PAUSED)
 RETRY_SECONDS: Final = 1.0
 """How long after a temporary error the step is tried again."""
 ATTEMPTS_MAX: Final = 300
@@ -253,7 +252,7 @@ def _again(situation: Situation, fault: Fault) -> Decision:
 
 def _stop_if_running(situation: Situation) -> Decision | None:
     container = situation.container
-    if container is None or container.state not in _HAVE_PROCESSES:
+    if container is None or not container.has_process:
         return None
     grace = stop_grace_seconds(container.config.spec)
     return _persist(situation, Stop(container_id=container.id, grace_seconds=grace))

@@ -12,7 +12,7 @@ from common.engine_api.logs import LogOptions, LogResponse, log_options
 from common.engine_api.streaming import while_connected
 from common.errors import NotFoundError
 from worker.api.networks import network_id
-from worker.api.render.container import ACTIVE, render_container, render_container_summary
+from worker.api.render.container import render_container, render_container_summary
 from worker.api.render.shown import Around
 from worker.api.sizes import container_sizes
 from worker.containers.engine import LocalEngine
@@ -53,7 +53,7 @@ class Containers:
         found = [
             container
             for container in self._engine.all()
-            if (every or container.state in ACTIVE)
+            if (every or container.is_active)
             and shows(wanted, container)
             and (ancestors is None or container.image_id in ancestors)
             and all(container.created_at < moment for moment in before)

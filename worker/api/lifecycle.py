@@ -15,7 +15,6 @@ from common.errors import InvalidInputError, NotFoundError
 from worker.api.parse.create import ImageFacts, Node, creation_of, read_create
 from worker.api.parse.resources import update_of
 from worker.api.parse.wire import WireUpdate
-from worker.api.render.container import ACTIVE
 from worker.containers.engine import LocalEngine
 from worker.containers.record import Container, ContainerState
 from worker.containers.waiting import WaitCondition
@@ -67,7 +66,7 @@ class Lifecycle:
         """``POST /containers/{id}/stop``: 304 when it does not run."""
         container = self._engine.find(request.match_info["id"])
         grace, signal = _grace(request)
-        if container.state not in ACTIVE:
+        if not container.is_active:
             return web.Response(status=304)
         await self._engine.stop(container.id, grace_seconds=grace, signal=signal)
         return web.Response(status=204)

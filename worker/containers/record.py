@@ -224,3 +224,13 @@ class Container:
     """What is published of it while it runs, each with its port of the host."""
     log_file: str = "log"
     """The name of its log's file in its directory."""
+
+    @property
+    def has_process(self) -> bool:
+        """Whether its first process lives."""
+        return self.state in (ContainerState.RUNNING, ContainerState.PAUSED)
+
+    @property
+    def is_active(self) -> bool:
+        """What Docker calls running: it runs, or will again of itself."""
+        return self.has_process or self.state is ContainerState.RESTARTING

@@ -47,7 +47,7 @@ def recovery_of(
         state = ContainerState.PAUSED if is_frozen else ContainerState.RUNNING
         return Adopt(container=replace(container, state=state))
     was_started = container.state is ContainerState.CREATED and container.started_at > 0
-    if was_started or container.state in (ContainerState.RUNNING, ContainerState.PAUSED):
+    if was_started or container.has_process:
         return AskForEnd()
     is_left_alone = container.state is ContainerState.RESTARTING and container.is_stopped_by_user
     if container.state is not ContainerState.EXITED and not is_left_alone:

@@ -13,11 +13,6 @@ from worker.containers.records import Records
 from worker.containers.restart_policy import is_lasting
 from worker.containers.waiting import Waits
 
-HAS_PROCESS = (ContainerState.RUNNING, ContainerState.PAUSED)
-"""States in which the first process lives."""
-IS_ACTIVE = (*HAS_PROCESS, ContainerState.RESTARTING)
-"""States that Docker calls running: it runs, or will again of itself."""
-
 
 @dataclass(slots=True, eq=False)
 class Live:
@@ -49,12 +44,12 @@ class Live:
     @property
     def has_process(self) -> bool:
         """Whether its first process lives."""
-        return self.container.state in HAS_PROCESS
+        return self.container.has_process
 
     @property
     def is_active(self) -> bool:
         """Whether it runs, or will again of itself."""
-        return self.container.state in IS_ACTIVE
+        return self.container.is_active
 
 
 class Register:

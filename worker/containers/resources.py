@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from common.errors import ConflictError, InvalidInputError
-from worker.containers.record import Container, ContainerConfig, ContainerState
+from worker.containers.record import Container, ContainerConfig
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import CgroupLimits, Namespaces
 from worker.runtime.remap import Remap
@@ -18,7 +18,6 @@ OWN_NETWORK_SYSCTLS = {
     "net.ipv4.ip_unprivileged_port_start": "0",
     "net.ipv4.ping_group_range": "0 2147483647",
 }
-_ACTIVE = frozenset({ContainerState.RUNNING, ContainerState.PAUSED})
 
 
 def limits_of(config: ContainerConfig) -> CgroupLimits:
@@ -133,7 +132,7 @@ def check_joined(kind: str, container_id: str, found: Container | None) -> None:
     Raises:
         ConflictError: it is gone, does not run, or keeps its memory to itself.
     """
-    if found is None or found.state not in _ACTIVE:
+    if found is None or not found.has_process:
         raise ConflictError(
             f"cannot join {kind} namespace of a non running container: {container_id}"
         )

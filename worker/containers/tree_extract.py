@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from common.errors import ForbiddenError, InvalidInputError, NotImplementedHereError
 from worker.containers.tree_ids import EVERY_ID, IdRun, to_outside
 from worker.images.archive import Meter
-from worker.images.limits import EXTRACT_CHUNK_BYTES
 from worker.kernel.paths import open_beneath_root
 from worker.kernel.tree_removal import remove_tree_beneath
 
@@ -136,14 +135,7 @@ class Extractor:
     def _make_file(self, entry: tarfile.TarInfo, parent: int, name: bytes, data: Meter) -> None:
         file = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
         try:
-            left = entry.size
-            while left:
-                chunk = data.read(min(left, EXTRACT_CHUNK_BYTES))
-                if not chunk:
-                    raise InvalidInputError("invalid archive: unexpected end of data")
-                left -= len(chunk)
-                while chunk:
-                    chunk = chunk[os.write(file, chunk) :]
+            data.copy_to(file, entry.size)
             self._finish(entry, file)
             modified = _modified_ns(entry)
             os.utime(file, ns=(modified, modified))

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import lzma
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import IO, Any, cast
 from typing_extensions import override
 
 from common.errors import InvalidInputError
-from worker.images.limits import HEADER_BYTES_MAX
+from worker.images.limits import EXTRACT_CHUNK_BYTES, HEADER_BYTES_MAX
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
@@ -97,6 +98,20 @@ class Meter:
             self._hash.update(data)
         self._last = data
         return data
+
+    def copy_to(self, file: int, size: int) -> None:
+        """Writes the next ``size`` bytes into an open file.
+
+        Raises:
+            BadArchiveError: there are fewer.
+        """
+        while size:
+            chunk = self.read(min(size, EXTRACT_CHUNK_BYTES))
+            if not chunk:
+                raise BadArchiveError("invalid archive: unexpected end of data")
+            size -= len(chunk)
+            while chunk:
+                chunk = chunk[os.write(file, chunk) :]
 
     def tell(self) -> int:
         """How much was read."""

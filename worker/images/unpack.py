@@ -11,7 +11,7 @@ from typing import IO
 
 from worker.images.archive import BadArchiveError, Meter, bad_archive, entries, plain
 from worker.images.entry import Entry, Kind, entry_of
-from worker.images.limits import EXTRACT_CHUNK_BYTES, Limits
+from worker.images.limits import Limits
 from worker.kernel.paths import open_in_root
 
 OPEN_DIRECTORIES_MAX = 64
@@ -226,14 +226,7 @@ class _Layer:
 def _write_file(parent: int, name: bytes, entry: Entry, data: Meter) -> None:
     file = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
     try:
-        left = entry.size
-        while left:
-            chunk = data.read(min(left, EXTRACT_CHUNK_BYTES))
-            if not chunk:
-                raise BadArchiveError("invalid archive: unexpected end of data")
-            left -= len(chunk)
-            while chunk:
-                chunk = chunk[os.write(file, chunk) :]
+        data.copy_to(file, entry.size)
         os.fchown(file, entry.uid, entry.gid)
         os.fchmod(file, entry.mode)
         for key, value in entry.xattrs:

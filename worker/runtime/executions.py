@@ -73,14 +73,9 @@ class Execution:
 
     def pump(self) -> int:
         """Takes one piece of output; what is beyond the bound is thrown away."""
-        try:
-            piece = os.read(self.output_fd, PUMP_BYTES)
-        except BlockingIOError:
+        piece = terminal.read_piece(self.output_fd, PUMP_BYTES)
+        if piece is None:
             return -1
-        except OSError as error:
-            if error.errno != terminal.NOBODY_HAS_IT:
-                raise
-            return 0
         self.output += piece[: self.output_max - len(self.output)]
         return len(piece)
 

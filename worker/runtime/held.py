@@ -154,14 +154,9 @@ class Held:
 
     def pump(self, stream: Stream) -> int:
         """Takes one piece into the log: its length, 0 at the end, -1 when nothing is there."""
-        try:
-            piece = os.read(stream.fd, PUMP_BYTES)
-        except BlockingIOError:
+        piece = terminal.read_piece(stream.fd, PUMP_BYTES)
+        if piece is None:
             return -1
-        except OSError as error:
-            if error.errno != terminal.NOBODY_HAS_IT:
-                raise
-            return 0
         if piece:
             if self.log is not None:
                 entries, stream.pending = cut_lines(stream.pending, piece)

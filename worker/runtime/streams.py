@@ -250,10 +250,6 @@ def _wake(wait: "asyncio.Future[None]") -> None:
 def _read(fd: int) -> bytes | None:
     """What is there; b"" at the end, None when nothing is there yet."""
     try:
-        return os.read(fd, PIECE_BYTES)
-    except BlockingIOError:
-        return None
+        return terminal.read_piece(fd, PIECE_BYTES)
     except OSError as error:
-        if error.errno != terminal.NOBODY_HAS_IT:
-            raise SystemFailureError(f"a process's output cannot be read: {error}") from error
-        return b""
+        raise SystemFailureError(f"a process's output cannot be read: {error}") from error

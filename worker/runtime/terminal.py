@@ -25,6 +25,22 @@ _CONSOLE = "/dev/console"
 _FD_BYTES = struct.calcsize("i")
 
 
+def read_piece(fd: int, size: int) -> bytes | None:
+    """What a pipe or a terminal's master has: b"" at its end, None when nothing is there yet.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return os.read(fd, size)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno != NOBODY_HAS_IT:
+            raise
+        return b""
+
+
 def open_console(console_fd: int, rows: int, columns: int) -> None:
     """Makes a terminal, makes it the controlling one and the standard streams, and sends its master away.
 

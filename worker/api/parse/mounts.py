@@ -13,7 +13,7 @@ from common.model.container_spec import (
     TmpfsOptions,
     VolumeOptions,
 )
-from worker.api.parse.wire import WireCreate, WireMount, WireTmpfsOptions
+from worker.api.parse.wire import WireCreate, WireMount
 from worker.containers.record import Container
 from worker.containers.tmpfs import tmpfs_plan
 
@@ -190,7 +190,7 @@ def mount_of(wire: WireMount) -> Mount:
         consistency=wire.consistency,
         bind_options=wire.bind_options,
         volume_options=wire.volume_options,
-        tmpfs_options=_tmpfs_options(wire.tmpfs_options) if wire.tmpfs_options else None,
+        tmpfs_options=_checked_tmpfs(wire.tmpfs_options) if wire.tmpfs_options else None,
     )
 
 
@@ -227,11 +227,11 @@ def _check_options(wire: WireMount, kind: MountType) -> None:
         )
 
 
-def _tmpfs_options(wire: WireTmpfsOptions) -> TmpfsOptions:
-    tmpfs_plan("=".join(option) for option in wire.options)
-    if wire.size_bytes < 0:
-        raise InvalidInputError(f'invalid mount config for type "tmpfs": size {wire.size_bytes}')
-    return TmpfsOptions(size_bytes=wire.size_bytes, mode=wire.mode, options=wire.options)
+def _checked_tmpfs(options: TmpfsOptions) -> TmpfsOptions:
+    tmpfs_plan("=".join(option) for option in options.options)
+    if options.size_bytes < 0:
+        raise InvalidInputError(f'invalid mount config for type "tmpfs": size {options.size_bytes}')
+    return options
 
 
 # ------------------------------------------------------------------------------------------- tmpfs

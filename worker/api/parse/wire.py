@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from common.model.container_spec import (
     BindOptions,
     HealthConfig,
+    TmpfsOptions,
     Ulimit,
     VolumeOptions,
 )
@@ -74,15 +75,6 @@ class WireImageOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WireTmpfsOptions:
-    """Options of a tmpfs mount."""
-
-    size_bytes: int = 0
-    mode: int = 0
-    options: tuple[tuple[str, ...], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WireMount:
     """One of ``Mounts``."""
 
@@ -94,7 +86,7 @@ class WireMount:
     bind_options: BindOptions | None = None
     volume_options: VolumeOptions | None = None
     image_options: WireImageOptions | None = None
-    tmpfs_options: WireTmpfsOptions | None = None
+    tmpfs_options: TmpfsOptions | None = None
     cluster_options: Nothing | None = None
 
 

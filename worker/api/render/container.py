@@ -18,8 +18,6 @@ from worker.containers.record import (
 from worker.containers.settle import hostname_of
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a port that is published everywhere is shown with
-_WITH_PROCESS = (ContainerState.RUNNING, ContainerState.PAUSED)
-ACTIVE = (*_WITH_PROCESS, ContainerState.RESTARTING)
 
 
 def render_container_summary(
@@ -56,7 +54,7 @@ def _words(argv: Iterable[str]) -> Iterable[str]:
 
 
 def _summary_ports(container: Container) -> list[dict[str, Any]]:
-    if container.state not in _WITH_PROCESS:
+    if not container.has_process:
         return []
     published = {f"{item.port}/{item.protocol}" for item in container.ports}
     shown: list[dict[str, Any]] = [
@@ -134,12 +132,12 @@ def _state(container: Container) -> dict[str, Any]:
     """One that waits for its next start counts as running, as in Docker."""
     state: dict[str, Any] = {
         "Status": container.state.value,
-        "Running": container.state in ACTIVE,
+        "Running": container.is_active,
         "Paused": container.state is ContainerState.PAUSED,
         "Restarting": container.state is ContainerState.RESTARTING,
         "OOMKilled": container.oom_killed,
         "Dead": container.state is ContainerState.DEAD,
-        "Pid": container.pid if container.state in _WITH_PROCESS else 0,
+        "Pid": container.pid if container.has_process else 0,
         "ExitCode": container.exit_code,
         "Error": container.error,
         "StartedAt": rfc3339(container.started_at),
@@ -229,8 +227,8 @@ def _network_settings(container: Container, network_id: str) -> dict[str, Any]:
     place = container.attachment
     return {
         "Bridge": "",
-        "SandboxID": container.id if container.state in _WITH_PROCESS else "",
-        "SandboxKey": f"/proc/{container.pid}/ns/net" if container.state in _WITH_PROCESS else "",
+        "SandboxID": container.id if container.has_process else "",
+        "SandboxKey": f"/proc/{container.pid}/ns/net" if container.has_process else "",
         "Ports": _ports(container),
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
@@ -250,7 +248,7 @@ def _network_settings(container: Container, network_id: str) -> dict[str, Any]:
 
 
 def _ports(container: Container) -> dict[str, Any]:
-    if container.state not in _WITH_PROCESS:
+    if not container.has_process:
         return {}
     shown: dict[str, Any] = dict.fromkeys(container.config.host.exposed_ports)
     for item in container.ports:

@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 
 from common.engine_json import json_name
-from common.model.container_spec import BindOptions, HealthConfig, VolumeOptions
+from common.model.container_spec import BindOptions, HealthConfig, TmpfsOptions, VolumeOptions
 from worker.api.parse import wire
 from worker.containers.record import DeviceRequest, RestartPolicy
 
@@ -39,7 +39,7 @@ KNOWN: dict[type, str] = {
     wire.WireMount: """
         BindOptions ClusterOptions Consistency ImageOptions ReadOnly Source Target TmpfsOptions Type VolumeOptions
     """,
-    wire.WireTmpfsOptions: "Mode Options SizeBytes",
+    TmpfsOptions: "Mode Options SizeBytes",
     wire.WireImageOptions: "Subpath",
     wire.WireEndpoint: "Aliases DriverOpts GwPriority IPAMConfig Links MacAddress",
     wire.WireAddresses: "IPv4Address IPv6Address LinkLocalIPs",
