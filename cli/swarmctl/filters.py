@@ -32,6 +32,17 @@ def quiet_option(text: str = "show only ids") -> _Decorator:
     return click.option("-q", "--quiet", is_flag=True, help=text)
 
 
+def change_option() -> _Decorator:
+    """The ``-c/--change`` flag of what makes an image."""
+    return click.option(
+        "-c",
+        "--change",
+        "changes",
+        multiple=True,
+        help="an instruction of a Dockerfile, as 'CMD [\"/run\"]'",
+    )
+
+
 def query(filters: Sequence[str], **more: Sequence[str]) -> dict[str, str]:
     """The query string's ``filters``, or nothing when there are none."""
     wanted: dict[str, dict[str, bool]] = {

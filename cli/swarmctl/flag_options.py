@@ -1,5 +1,6 @@
 """The flags of the tables as click's options, and back."""
 
+import os
 from typing import Any
 
 import click
@@ -35,6 +36,4 @@ def given_flags(options: dict[str, Any]) -> dict[str, Any]:
 
 def environment(item: str) -> str:
     """``NAME`` alone takes the value that this process has."""
-    import os  # noqa: PLC0415 - kept beside its one use
-
     return item if "=" in item else f"{item}={os.environ[item]}" if item in os.environ else item

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from common.errors import InvalidInputError, SystemFailureError
+from common.errors import InvalidInputError
+from worker.kernel.libraries import load_library
 
 LIBRARY = "libseccomp.so.2"
 PACKAGE = "libseccomp2"
@@ -254,12 +255,7 @@ def _instruction(code: int, value: int, when_true: int = 0, when_false: int = 0)
 
 
 def _load() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError:
-        raise SystemFailureError(
-            f"{LIBRARY} is missing on this host", hint=f"install the package {PACKAGE}"
-        ) from None
+    library = load_library(LIBRARY, PACKAGE)
     pointer, number, word = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32
     for name, result, arguments in (
         ("seccomp_init", pointer, (word,)),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 
 from common.errors import SystemFailureError
+from worker.kernel.libraries import load_library
 from worker.kernel.netlink_socket import NETLINK_NETFILTER
 
 TABLE = "inet swarmd"
@@ -129,12 +130,7 @@ def _netlink_ports() -> Mapping[int, int]:
 
 
 def _load() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError:
-        raise SystemFailureError(
-            f"{LIBRARY} is missing on this host", hint=f"install the package {PACKAGE}"
-        ) from None
+    library = load_library(LIBRARY, PACKAGE)
     library.nft_ctx_new.argtypes = (ctypes.c_uint32,)
     library.nft_ctx_new.restype = ctypes.c_void_p
     library.nft_ctx_free.argtypes = (ctypes.c_void_p,)

@@ -47,7 +47,6 @@ _PROPAGATIONS: Mapping[str, int] = {
     "shared": 1 << 20,
 }
 BIND = 1 << 12
-READ_ONLY = 1
 _NETWORKED = ("nfs", "nfs4", "cifs")
 
 

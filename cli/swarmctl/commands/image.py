@@ -10,7 +10,7 @@ import click
 from cli.swarmctl import shown
 from cli.swarmctl.client import current_client
 from cli.swarmctl.command_line import Group
-from cli.swarmctl.filters import filter_option, format_option, query, quiet_option
+from cli.swarmctl.filters import change_option, filter_option, format_option, query, quiet_option
 from cli.swarmctl.now import now
 from cli.swarmctl.table import each, end_with, inspect_each, show_list
 from common.engine_client import messages
@@ -85,13 +85,7 @@ def load(path: Path | None, *, quiet: bool) -> None:
 @command.command("import")
 @click.argument("source", metavar="FILE|-")
 @click.argument("reference", required=False, metavar="[REPOSITORY[:TAG]]")
-@click.option(
-    "-c",
-    "--change",
-    "changes",
-    multiple=True,
-    help="an instruction of a Dockerfile, as 'CMD [\"/run\"]'",
-)
+@change_option()
 @click.option("-m", "--message", default="", help="a remark kept in the image")
 def import_image(
     source: str, reference: str | None, changes: tuple[str, ...], message: str

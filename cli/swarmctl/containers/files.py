@@ -7,6 +7,7 @@ import click
 
 from cli.swarmctl.client import Client, current_client
 from cli.swarmctl.command_line import NodeCommand
+from cli.swarmctl.filters import change_option
 from cli.swarmctl.whereabouts import on_container
 
 _KINDS = {0: "C", 1: "A", 2: "D"}
@@ -49,13 +50,7 @@ def export(name: str, output: Path | None) -> None:
 @click.argument("name", metavar="CONTAINER")
 @click.argument("reference", required=False, default="", metavar="[REPOSITORY[:TAG]]")
 @click.option("-a", "--author", default="", help="who made it")
-@click.option(
-    "-c",
-    "--change",
-    "changes",
-    multiple=True,
-    help="an instruction of a Dockerfile, as 'CMD [\"/run\"]'",
-)
+@change_option()
 @click.option("-m", "--message", default="", help="a remark kept in the image")
 @click.option("-p", "--pause", is_flag=True, default=True, help="hold it meanwhile (true)")
 def commit(

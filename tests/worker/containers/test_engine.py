@@ -1,9 +1,7 @@
 """The local engine over machinery that only says so: lives of containers, and what a restart makes of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,17 +33,6 @@ from worker.containers.records import Records
 from worker.runtime.bundle import ExecResult, FileContent
 
 RUNNING, EXITED, CREATED = ContainerState.RUNNING, ContainerState.EXITED, ContainerState.CREATED
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
-@pytest.fixture
-async def engine(machine: Machine) -> AsyncIterator[LocalEngine]:
-    async with machine.engine() as engine:
-        yield engine
 
 
 def config(name: str = "web.1.t1", **spec: Any) -> ContainerConfig:
