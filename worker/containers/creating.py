@@ -84,7 +84,7 @@ class Creating:
             ConflictError: the name is another container's, or it is a task's.
             InvalidInputError: it cannot be a name, or is the same one.
         """
-        async with live.lock:
+        async with self._register.locked(live):
             container, before = live.container, live.container.config.name
             if not name:
                 raise InvalidInputError("Neither old nor new names may be empty")

@@ -37,7 +37,7 @@ class Ending:
             SystemFailureError: it does not die.
         """
         number = signal_number(signal or live.container.stop_signal)
-        async with live.lock:  # a start under way comes to its end first
+        async with self._register.locked(live):  # a start under way comes to its end first
             await self.remember_wish(live)
             if live.container.state is ContainerState.RESTARTING:
                 self._leave_ended(live)
@@ -77,7 +77,7 @@ class Ending:
             InvalidInputError: there is no such signal.
         """
         number = signal_number(signal)
-        async with live.lock:
+        async with self._register.locked(live):
             if not live.is_active:
                 raise not_running(live.container)
             if number in (SIGKILL, signal_number(live.container.stop_signal)):
@@ -146,7 +146,7 @@ class Ending:
             ConflictError: it does not run, or is frozen already.
             SystemFailureError: the kernel refused; it goes on.
         """
-        async with live.lock:
+        async with self._register.locked(live):
             _check_pausable(live.container)
             self._register.update(live, replace(live.container, state=ContainerState.PAUSED))
             try:
@@ -166,7 +166,7 @@ class Ending:
         Raises:
             ConflictError: it is not frozen.
         """
-        async with live.lock:
+        async with self._register.locked(live):
             if live.container.state is not ContainerState.PAUSED:
                 raise ConflictError(f"Container {live.container.id} is not paused")
             await self._resume(live)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from common.clock import Clock
-from common.errors import NotImplementedHereError
+from common.errors import NotImplementedHereError, SystemFailureError
 from common.events import EventLog
 from common.ids import IdSource
 from common.keeper import Keeper
@@ -209,7 +209,12 @@ class LocalEngine:
         Raises:
             SystemFailureError: the disk said no.
         """
-        return await self._workshop.size(self._known(container_id).container.id)
+        live = self._known(container_id)
+        try:
+            return await self._workshop.size(container_id)
+        except SystemFailureError:
+            self._register.check_here(live)
+            raise
 
     # ------------------------------------------------------------------- from creation to removal
 

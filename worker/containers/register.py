@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from common.clock import Clock
@@ -105,6 +106,26 @@ class Register:
         return sorted(
             self._live.values(), key=lambda live: (-live.container.created_at, live.container.id)
         )
+
+    def check_here(self, live: Live) -> None:
+        """Refuses one that has been removed meanwhile, or is just being removed.
+
+        Raises:
+            NotFoundError: "No such container: x".
+        """
+        if live.is_going or not self.is_here(live):
+            raise NotFoundError(f"No such container: {live.container.id}")
+
+    @asynccontextmanager
+    async def locked(self, live: Live) -> AsyncIterator[None]:
+        """Nobody else changes what it does meanwhile.
+
+        Raises:
+            NotFoundError: whoever had it before has removed it.
+        """
+        async with live.lock:
+            self.check_here(live)
+            yield
 
     def is_here(self, live: Live) -> bool:
         """Whether it has not been removed meanwhile."""

@@ -49,20 +49,27 @@ class Removing:
                 return
             if live.is_active and not force:
                 raise _still_active(live.container)
-            await self._end(live)
+            live.is_going = True
             try:
-                await self._workshop.put_down(live.container.id)
-                await self._workshop.unmake(
-                    live.container.id,
-                    keep_anonymous=not volumes,
-                    is_lasting=is_lasting(live.container),
-                )
-            except SwarmdError as error:
-                self._register.die(live, error.message)
-                raise
-            self._register.drop(live)
-            self.forget(live.container.id)
-            self._register.tell(live.container, "destroy")
+                await self._remove(live, volumes=volumes)
+            finally:
+                live.is_going = False
+
+    async def _remove(self, live: Live, *, volumes: bool) -> None:
+        await self._end(live)
+        try:
+            await self._workshop.put_down(live.container.id)
+            await self._workshop.unmake(
+                live.container.id,
+                keep_anonymous=not volumes,
+                is_lasting=is_lasting(live.container),
+            )
+        except SwarmdError as error:
+            self._register.die(live, error.message)
+            raise
+        self._register.drop(live)
+        self.forget(live.container.id)
+        self._register.tell(live.container, "destroy")
 
     async def _end(self, live: Live) -> None:
         """Ends it for good, also should this process end before it is removed."""
@@ -72,7 +79,6 @@ class Removing:
             log.exception("a removal is not recorded", extra={"container": live.container.id})
         live.forget_restart()
         live.ends_by_hand += 1
-        live.is_going = True
         try:
             if live.has_process:
                 await self._ending.kill_all(live)
@@ -80,7 +86,6 @@ class Removing:
                 await asyncio.wait([live.watcher])
         finally:
             live.ends_by_hand -= 1
-            live.is_going = False
 
     async def remove_after_end(self, live: Live) -> None:
         """Takes away one that was to go after its end, unless it was started again since.

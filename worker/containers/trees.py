@@ -181,7 +181,7 @@ class Trees:
             order = self._order(live, Work.PUT, path)
             order = _with_manner(order, live.container, is_strict=is_strict, as_user=as_user)
             helper = await stack.enter_async_context(a_helper(order))
-            await helper.line()
+            await self._first_line(helper, live)
             self._check_still(live, order)
             await helper.feed(chunks)
             await helper.line()
@@ -198,9 +198,17 @@ class Trees:
         async with self._places:
             order = self._order(live, work, path)
             async with a_helper(order) as helper:
-                head = await helper.line()
+                head = await self._first_line(helper, live)
                 self._check_still(live, order)
                 yield Reading(head=head, pieces=helper.pieces())
+
+    async def _first_line(self, helper: "Helper", live: Live) -> dict[str, Any]:
+        """What a helper says of a container, unless that is removed: then nothing else matters."""
+        try:
+            return await helper.line()
+        except SystemFailureError:
+            self._register.check_here(live)
+            raise
 
     def _check_still(self, live: Live, order: TreeOrder) -> None:
         """The helper has the tree now: was it still this container's?"""

@@ -53,7 +53,7 @@ class Updating:
             InvalidInputError: what is wanted cannot be.
             SystemFailureError: the kernel or the disk refused; all is as it was.
         """
-        async with live.lock:
+        async with self._register.locked(live):
             before = live.container
             if before.state is ContainerState.DEAD:
                 raise ConflictError(
