@@ -179,10 +179,15 @@ class Register:
         """Makes what its restart policy reads outlive a power failure; nothing for one without a policy.
 
         Raises:
-            SystemFailureError: the disk said no.
+            SystemFailureError: the disk said no, and it has not been removed meanwhile.
         """
-        if is_lasting(live.container):
+        if not is_lasting(live.container):
+            return
+        try:
             await asyncio.to_thread(self._records.flush, live.container.id)
+        except SystemFailureError:
+            if self.is_here(live) and not live.is_going:
+                raise
 
     def rename(self, live: Live, name: str) -> None:
         """Another name, which must be free.

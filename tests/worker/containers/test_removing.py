@@ -1,13 +1,16 @@
 """What others ask of a container while it is being removed."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from common.errors import NotFoundError
+from tests.support.local_node import until
 from tests.support.machine import Machine, restarting
 from worker.containers.engine import LocalEngine
+from worker.containers.records import Records
 from worker.containers.updating import ContainerUpdate
 
 ASKED: dict[str, Callable[[LocalEngine, str], Awaitable[object]]] = {
@@ -49,3 +52,24 @@ async def test_the_size_of_one_that_is_half_gone(machine: Machine, engine: Local
             answers.append(await asyncio.gather(engine.size(one.id), return_exceptions=True))
 
     assert all(isinstance(answer, NotFoundError | int) for (answer,) in answers)
+
+
+async def test_one_that_is_removed_before_its_creator_hears_of_it_was_made_all_the_same(
+    machine: Machine, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    flush = Records.flush
+
+    def flush_late(records: Records, container_id: str) -> None:
+        go_on.wait(10)
+        flush(records, container_id)
+
+    monkeypatch.setattr(Records, "flush", flush_late)
+    creating = asyncio.ensure_future(engine.create(restarting("always")))
+    await until(lambda: bool(engine.all()))
+    (one,) = engine.all()
+    await engine.remove(one.id)
+    go_on.set()
+
+    assert (await creating).id == one.id
+    assert engine.all() == []
