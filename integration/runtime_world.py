@@ -45,6 +45,7 @@ APPLETS = [
     "mkdir",
     "stat",
     "cut",
+    "df",
     "setsid",
     "stty",
     "tty",

@@ -3,13 +3,16 @@
 A step is a call of a function of ours. The program that is to die runs with a hook (``sys.setprofile``) that counts
 calls in the modules which make a start, and sends SIGKILL to its own process at the step that a file names; it takes
 that file away first, so that each fault happens once. Where the file is still there, the start had fewer steps.
+
+An OCI runtime makes no calls of ours. While it is at work a step is ``RUNTIME_STEP_SECONDS``, counted from its start.
 """
 
 import contextlib
 import json
 import re
+import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from integration.conftest import make_swarm
@@ -30,11 +33,29 @@ OF_THE_SUPERVISOR = (
     "devices",
     "syscalls",
     "users",
+    "oci_launch",
+    "oci_child",
+    "oci_tree",
+    "oci_config",
 )
 STEPS_MAX = 2000
+EVERY_STEP = range(1, STEPS_MAX)
+RUNTIME_STEP_SECONDS = 0.002
+VICTIMS = {
+    "supervisor": "the supervisor, at a step of its own",
+    "child": "its child that becomes or makes the first process",
+    "parent": "the supervisor, at a step of that child",
+    "swarmd": "swarmd, at a step of its own",
+}
+VICTIMS_OF_A_RUNTIME = {
+    "runtime": "an OCI runtime at work",
+    "above": "the supervisor, while an OCI runtime is at work",
+}
 HOOK = '''
 import sys as _sys, os as _os
-_fault, _names = {fault!r}, {names!r}
+_fault, _names, _pause = {fault!r}, {names!r}, {pause!r}
+
+_OF_PARENT = (("supervisor", "parent"), ("supervisor", "above"))
 
 def _arm(where):
     """Counts from here on, where the file says so."""
@@ -44,21 +65,55 @@ def _arm(where):
     except FileNotFoundError:
         return
     own, left = _os.getpid(), [int(step)]
+    killer = _killer() if (where, wanted) in _OF_PARENT else -1
 
     def count(frame, event, _argument):
         if event != "call" or not frame.f_code.co_filename.endswith(_names):
             return
-        if (wanted == "child") != (_os.getpid() != own):
+        if (wanted in ("supervisor", "swarmd")) == (_os.getpid() != own):
+            return
+        if wanted in ("runtime", "above"):
+            if frame.f_code.co_name == "_exit_code":
+                strike_later(frame.f_locals["pid"])
             return
         left[0] -= 1
         if left[0] == 0:
-            _sys.setprofile(None)
-            if _os.path.exists(_fault):  # else the start was over
-                _os.unlink(_fault)
-                _os.kill(_os.getpid(), 9)
+            strike(_os.getpid())
 
-    if wanted == where or (where, wanted) == ("supervisor", "child"):
+    def strike_later(runtime):
+        from time import sleep
+
+        sleep((left[0] - 1) * _pause)
+        with open(f"/proc/{{runtime}}/stat") as file:
+            if file.read().rpartition(")")[2].split()[0] != "Z":  # else its work was done
+                strike(runtime)
+
+    def strike(pid):
+        _sys.setprofile(None)
+        if not _os.path.exists(_fault):  # the start was over
+            return
+        _os.unlink(_fault)
+        if killer < 0:
+            _os.kill(pid, 9)
+        else:
+            from time import sleep
+
+            _os.write(killer, b"!")
+            sleep(2 * _pause)  # so that it is dead before the next step
+
+    if wanted == where or (where == "supervisor" and wanted != "swarmd"):
         _sys.setprofile(count)
+
+def _killer():
+    """Kills this process when something is written there; in a pid namespace of its own, a child cannot."""
+    own, (reading, writing) = _os.getpid(), _os.pipe()
+    if _os.fork() == 0:
+        _os.close(writing)
+        if _os.read(reading, 1):
+            _os.kill(own, 9)
+        _os._exit(0)
+    _os.close(reading)
+    return writing
 '''
 OF_SUPERVISOR = """
 _start = Launcher.start
@@ -107,11 +162,11 @@ def arm(host: Host) -> None:
     supervisor = host.directory / "supervisor_main.py"
     source = PROGRAM.read_text()
     assert source.count(HERE) == source.count(MAIN) == 1
-    hook = HOOK.format(fault=fault, names=_files(OF_THE_SUPERVISOR))
+    hook = HOOK.format(fault=fault, names=_files(OF_THE_SUPERVISOR), pause=RUNTIME_STEP_SECONDS)
     source = source.replace(HERE, f"sys.path.append({str(REPOSITORY)!r})")
     supervisor.write_text(source.replace(MAIN, f"{hook}\n{OF_SUPERVISOR}\n{MAIN}"))
     program = host.directory / "patched.py"
-    hook = HOOK.format(fault=fault, names=_files(OF_SWARMD))
+    hook = HOOK.format(fault=fault, names=_files(OF_SWARMD), pause=RUNTIME_STEP_SECONDS)
     program.write_text(PATCHED_SWARMD.format(hook=hook, supervisor=str(supervisor)))
     host.program = (program,)
 
@@ -123,15 +178,17 @@ def _files(modules: Sequence[str]) -> tuple[str, ...]:
 class Faults:
     """One host whose programs are killed again and again."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, runtime: str = "") -> None:
+        """``runtime`` names the one that makes its containers; "" is our own."""
         self.host = host
+        self._runtime = ("--runtime", runtime) if runtime else ()
         self._fault = host.directory / "fault"
         self._run("first")
         self._remove_all()
         self._before = traces(host)
 
     def sweep(self, who: str, steps: Sequence[int]) -> int:
-        """Kills "swarmd", the "supervisor" or its "child" at these steps of a start; gives how many there were."""
+        """Kills one of the victims at these steps of a start; gives how many steps there were."""
         fired = 0
         for step in steps:
             try:
@@ -163,7 +220,8 @@ class Faults:
     def _run(self, name: str, *, check: bool = True) -> None:
         self.host.docker(
             "run", "-d", "--name", name, "-v", "/anonymous", "-v", f"named-{name}:/data", "--memory", "64m",
-            "--tmpfs", "/t", "--no-healthcheck", "hello:1", "/bin/sh", "-c", "sleep 1000; true", check=check,
+            "--tmpfs", "/t", "--no-healthcheck", *self._runtime, "hello:1", "/bin/sh", "-c", "sleep 1000; true",
+            check=check,
         )  # fmt: skip
 
     def _remove_all(self) -> None:
@@ -183,7 +241,7 @@ def traces(host: Host) -> list[str]:
     links = json.loads(run("ip", "-n", host.name, "-j", "link").stdout)
     found += [f"link {link['ifname']}" for link in links]
     found += [f"process {re.sub(r'[0-9]+', 'N', line)}" for _, line in host.processes()]
-    for directory in ("netns", "running", "exits", "etc"):
+    for directory in ("netns", "running", "exits", "etc", "oci"):
         found += [f"{directory}/{path.name}" for path in _below(host.exec_root / directory)]
     for directory in ("containers", "volumes"):
         found += [f"{directory}/{path.name}" for path in _below(host.data_root / directory)]
@@ -196,13 +254,20 @@ def _below(directory: Path) -> list[Path]:
 
 
 def sweep_all(_seed: int, _rounds: int) -> None:
-    """Every step of a start, killed once: a part of chaos."""
+    """Every step of a start, killed once, by our runtime and by crun where that is: a part of chaos."""
+    sweep_every(VICTIMS)
+    if shutil.which("crun"):
+        sweep_every(VICTIMS | VICTIMS_OF_A_RUNTIME, "crun")
+
+
+def sweep_every(victims: Iterable[str], runtime: str = "", steps: range = EVERY_STEP) -> None:
+    """Kills these victims at each of these steps, on a host of its own."""
     host = make_swarm()
     try:
-        with faulty(host) as faults:
-            for who in ("supervisor", "child", "swarmd"):
-                print(f"==> starts: {who} killed at every step", flush=True)
-                count = faults.sweep(who, range(1, STEPS_MAX))
+        with faulty(host, runtime) as faults:
+            for who in victims:
+                print(f"==> starts {runtime}: {who} killed at every step", flush=True)
+                count = faults.sweep(who, steps)
                 print(f"    {count} steps, nothing left of any", flush=True)
         host.remove()
     finally:
@@ -210,9 +275,9 @@ def sweep_all(_seed: int, _rounds: int) -> None:
 
 
 @contextlib.contextmanager
-def faulty(host: Host) -> Iterator[Faults]:
+def faulty(host: Host, runtime: str = "") -> Iterator[Faults]:
     """Its programs die where they are told, until the end."""
     arm(host)
     host.stop(signal.SIGTERM)
     host.start()
-    yield Faults(host)
+    yield Faults(host, runtime)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ConflictError
-from integration.runtime_world import BUSYBOX, World
+from integration.runtime_world import BUSYBOX, World, under
 from worker.runtime.bundle import BundleMount, FileContent, FurtherProcess, IdMapping, Namespaces
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 
@@ -36,6 +36,7 @@ async def seen(world: World, name: str, modes: Namespaces, network: str = "") ->
 # -- shared with the host --------------------------------------------------------------------------
 
 
+@under("", "crun", "runc")
 async def test_namespaces_of_the_host(world: World) -> None:
     found = await seen(
         world, "a", Namespaces(pid="host", ipc="host", uts="host", cgroup="host"), "host"
@@ -47,11 +48,13 @@ async def test_namespaces_of_the_host(world: World) -> None:
     assert found["mnt"] != host["mnt"]
 
 
+@under("", "crun", "runc")
 async def test_what_is_not_shared_is_its_own(world: World) -> None:
     found = await seen(world, "a", Namespaces(uts="host"))
     assert [kind for kind, name in found.items() if name == own()[kind]] == ["uts"]
 
 
+@under("", "crun", "runc")
 async def test_all_processes_of_one_in_the_hosts_pid_namespace_end_with_it(world: World) -> None:
     script = "setsid sleep 1234567 & sleep 0.1; echo $$"
     said = await world.say("a", script, namespaces=Namespaces(pid="host"))
@@ -70,6 +73,7 @@ def command(path: Path) -> bytes:
         return b""
 
 
+@under("", "crun", "runc")
 async def test_a_small_init_buries_orphans_in_the_hosts_pid_namespace(world: World) -> None:
     script = "sh -c 'true & exec true' & sleep 0.2; ps -o stat | grep -c Z; true"
     said = await world.say("a", script, namespaces=Namespaces(pid="host"), init=True)
@@ -79,6 +83,7 @@ async def test_a_small_init_buries_orphans_in_the_hosts_pid_namespace(world: Wor
 # -- shared with another container -----------------------------------------------------------------
 
 
+@under("", "crun", "runc")
 async def test_two_containers_share_processes_memory_name_and_network(world: World) -> None:
     owner = world.bundle(
         "owner", "sh", "-c", "echo it is me > /dev/shm/note; sleep 100", hostname="me"
@@ -103,6 +108,7 @@ async def test_two_containers_share_processes_memory_name_and_network(world: Wor
     assert result.output == b"hi\n"
 
 
+@under("", "crun", "runc")
 async def test_a_further_process_is_where_its_container_is(world: World) -> None:
     pid = await world.client.start(world.bundle("owner", "sleep", "100"))
     guest = world.bundle("guest", "sleep", "100", namespaces=Namespaces(pid="container:owner"))
@@ -113,6 +119,7 @@ async def test_a_further_process_is_where_its_container_is(world: World) -> None
     assert result.output.decode().strip() == own(pid)["pid"]
 
 
+@under("", "crun", "runc")
 async def test_who_shares_processes_ends_with_the_owner_of_them(world: World) -> None:
     await world.client.start(world.bundle("owner", "sleep", "100"))
     guest = world.bundle("guest", "sleep", "100", namespaces=Namespaces(pid="container:owner"))
@@ -122,6 +129,7 @@ async def test_who_shares_processes_ends_with_the_owner_of_them(world: World) ->
     assert (await world.client.wait("guest")).code == 137
 
 
+@under("", "crun", "runc")
 async def test_who_shares_a_network_outlives_the_owner_of_it(world: World) -> None:
     pid = await world.client.start(world.bundle("owner", "sleep", "100"))
     network = own(pid)["net"]
@@ -139,6 +147,7 @@ async def test_who_shares_a_network_outlives_the_owner_of_it(world: World) -> No
     assert world.lines("guest") == [network]
 
 
+@under("", "crun", "runc")
 async def test_only_one_that_runs_can_be_joined(world: World) -> None:
     for modes in (Namespaces(pid="container:owner"), Namespaces(ipc="container:owner")):
         with pytest.raises(ConflictError, match="non running container: owner"):
@@ -147,11 +156,13 @@ async def test_only_one_that_runs_can_be_joined(world: World) -> None:
         await world.client.start(world.bundle("a", "true", network_namespace="container:owner"))
 
 
+@under("", "crun", "runc")
 async def test_no_shared_memory_at_all(world: World) -> None:
     said = await world.say("a", "ls /dev | grep -c shm || true", namespaces=Namespaces(ipc="none"))
     assert said == ["0"]
 
 
+@under("", "crun", "runc")
 async def test_a_trap_in_place_of_shared_memory_leads_nowhere(world: World) -> None:
     """The owner may mount: its /dev/shm becomes a link to what would be the host's root."""
     owner = world.bundle(

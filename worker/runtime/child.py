@@ -155,12 +155,18 @@ def become_further_process(order: "ProcessOrder", around: Surroundings) -> "Neve
 
 
 def become_foreign_maker(
-    order: "ProcessOrder", around: Surroundings, work: "Callable[[], bytes]"
+    order: "ProcessOrder", around: Surroundings, supervisor: int, work: "Callable[[], bytes]"
 ) -> "Never":
-    """Has an OCI runtime make a process, reports what came of it, and ends."""
+    """Has an OCI runtime make a process, reports what came of it, and ends.
+
+    It may be in no group of the container's, in which the next supervisor would find it: so it does not go on
+    without the one that it was forked by (``supervisor``).
+    """
 
     def steps() -> None:
         leave_supervisor(order, around, joins_groups=False)
+        if os.getppid() != supervisor:
+            os._exit(FAILURE_CODE)
         os.write(around.report_fd, work())
         os._exit(0)
 

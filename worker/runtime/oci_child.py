@@ -4,12 +4,14 @@ The child ends when the runtime has; the container's process, an orphan then, be
 that is the subreaper. So nothing of ours or of the runtime's stays beside a container.
 """
 
+import errno
 import os
 import select
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as unix_socket
 
 from worker.kernel import syscalls
+from worker.kernel.cgroupfs import pause
 from worker.runtime import terminal
 from worker.runtime.oci_config import Surroundings as Config
 from worker.runtime.oci_config import oci_config, oci_process
@@ -18,9 +20,12 @@ from worker.runtime.oci_tree import inside, make_tree, show_hierarchies
 from worker.runtime.process import READY, find_user
 from worker.runtime.programs import DEFAULT_PATH, environment, find_program
 from worker.runtime.refusal import INVALID, SYSTEM, Refusal
+from worker.runtime.sharing import open_joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Never
+
     from worker.runtime.child import Surroundings
     from worker.runtime.orders import ProcessOrder, StartOrder
     from worker.runtime.users import User
@@ -35,6 +40,10 @@ _PROGRAM = "program"
 """Names the runtime, so that it can be told to forget the container also by another supervisor."""
 _VIEW = "view"
 LOG_BYTES_MAX = 65536
+REMOVE_TRIES_MAX = 500
+"""Each after 2 ms: for the directory of a container whose runtime was killed."""
+_SIGKILL = 9
+_CANNOT_EXECUTE = 126
 _ABOUT_THE_PROGRAM = ("exec", "permission denied", "no such file", "is a directory")
 """Words of a runtime that could not execute the program."""
 
@@ -88,7 +97,11 @@ class Runtime:
             *arguments,
             self._name,
         ]
-        return os.posix_spawn(self.program, command, {"PATH": DEFAULT_PATH})
+        maker = os.getpid()
+        pid = syscalls.clone(0)
+        if pid == 0:
+            _become(command, maker)
+        return pid
 
     def refusal(self, code: int, process: "ProcessOrder", root: str) -> Refusal:
         """Why it failed: in our own runtime's words where the program is at fault."""
@@ -141,7 +154,10 @@ def start_container(
         mounts=tree.mounts,
         nofile=around.nofile,
     )
-    config.memory_bind, config.pids = tree.memory_bind, pids
+    config.memory_bind = tree.memory_bind
+    if around.spaces is not None:
+        found = open_joined(order, pids, around.spaces)
+        config.joined = {kind: f"/proc/{os.getpid()}/fd/{fd}" for kind, fd in found.items()}
     _write_text(runtime.path(_CONFIG), to_json(oci_config(order, config)))
     pid_file = runtime.path("pid")
     code = _run(
@@ -207,16 +223,34 @@ def forget_container(runtime: Runtime) -> None:
     _see_our_groups(runtime)
     if os.path.exists(runtime.path(_STATE)):
         runtime.run("delete", "--force")
-    for where, directories, files in os.walk(runtime.directory, topdown=False):
+    for _ in range(REMOVE_TRIES_MAX - 1):
+        try:
+            _remove(runtime.directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+            pause()  # A runtime that was killed is not gone yet.
+        else:
+            return
+    _remove(runtime.directory)
+
+
+def _remove(directory: str) -> None:
+    for where, directories, files in os.walk(directory, topdown=False):
         for name in files:
             os.unlink(f"{where}/{name}")
         for name in directories:
             os.rmdir(f"{where}/{name}")
-    os.rmdir(runtime.directory)
+    os.rmdir(directory)
+
+
+def has_left(exec_root: str, container_id: str) -> bool:
+    """Whether a runtime still knows a container, or was just about to."""
+    return os.path.exists(f"{exec_root}/{OCI}/{container_id}")
 
 
 def left_by_runtime(exec_root: str, container_id: str) -> str:
-    """The program of the runtime that still knows a container; "" for none."""
+    """The program of the runtime that still knows a container; "" when none had begun."""
     return _read(f"{exec_root}/{OCI}/{container_id}/{_PROGRAM}").decode(errors="surrogateescape")
 
 
@@ -225,6 +259,18 @@ def _run(runtime: Runtime, console_fd: int, arguments: tuple[str, ...]) -> int:
     if console_fd < 0:
         return runtime.run(*arguments)
     return runtime.run_with_console(console_fd, *arguments)
+
+
+def _become(command: list[str], maker: int) -> "Never":
+    """Executes a runtime that does not outlive its maker."""
+    try:
+        syscalls.die_with_parent(_SIGKILL)
+        if os.getppid() == maker:
+            os.execve(command[0], command, {"PATH": DEFAULT_PATH})  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode(errors="replace"))
+    finally:
+        os._exit(_CANNOT_EXECUTE)
 
 
 def _exit_code(pid: int) -> int:

@@ -9,13 +9,14 @@ from binascii import b2a_base64
 
 from worker.kernel.device_rules import ANY, DEFAULT_DEVICE_RULES
 from worker.runtime.capabilities import CAPABILITIES
-from worker.runtime.plumbing import CONTAINER
 from worker.runtime.process import UMASK
 from worker.runtime.programs import environment
 from worker.runtime.sharing import HOST, NONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from worker.kernel.device_rules import Rule
     from worker.runtime.oci_json import Value
     from worker.runtime.orders import DeviceOrder, MountOrder, ProcessOrder, StartOrder
@@ -26,8 +27,8 @@ VERSION = "1.0.2"
 LIMIT_INFINITE = (1 << 64) - 1
 CRUN_PROGRAM = "run.oci.seccomp_bpf_data"
 """An annotation: crun loads this program instead of compiling ``linux.seccomp`` once more for each container."""
-_NAMESPACE_FILES = {"network": "net"}
 _ALL_RIGHTS = "rwm"
+_NAMES: "tuple[Literal['hostname', 'domainname'], ...]" = ("hostname", "domainname")
 _RLIMITS = (
     "CPU",
     "FSIZE",
@@ -55,8 +56,8 @@ class Surroundings:
     """What an order does not say, since it is known only where the container is made."""
 
     __slots__ = (
-        *("cgroup_bind", "cgroup_path", "memory_bind"),
-        *("mounts", "nofile", "pids", "root", "user"),
+        *("cgroup_bind", "cgroup_path", "joined", "memory_bind"),
+        *("mounts", "nofile", "root", "user"),
     )
 
     def __init__(
@@ -82,14 +83,14 @@ class Surroundings:
         """RLIMIT_NOFILE where the order has none."""
         self.memory_bind = ""
         """The /dev/shm of others that it has, too."""
-        self.pids: dict[str, int] = {}
-        """The first processes of the containers whose namespaces it joins."""
+        self.joined: dict[str, str] = {}
+        """Files of the namespaces of others that it joins, by kind."""
 
 
 def oci_config(order: "StartOrder", around: Surroundings) -> "dict[str, Value]":
     """The container."""
     linux: dict[str, Value] = {
-        "namespaces": _namespaces(order, around.pids),
+        "namespaces": _namespaces(order, around.joined),
         "cgroupsPath": around.cgroup_path,
         "devices": [_device(device) for device in order["devices"]],
         "resources": {"devices": _device_rules([*DEFAULT_DEVICE_RULES, *order["device_rules"]])},
@@ -113,10 +114,8 @@ def oci_config(order: "StartOrder", around: Surroundings) -> "dict[str, Value]":
         ],
         "linux": linux,
     }
-    if order["hostname"]:
-        config["hostname"] = order["hostname"]
-    if order["domainname"]:
-        config["domainname"] = order["domainname"]
+    if not order["namespaces"]["uts"]:  # What others share, a runtime would rename for all of them.
+        config |= {name: order[name] for name in _NAMES if order[name]}
     if order["seccomp_rules"]:
         linux["seccomp"] = order["seccomp_rules"]
         program = b2a_base64(order["process"]["seccomp"], newline=False)
@@ -178,20 +177,17 @@ def _rlimit(number: int, soft: int, hard: int) -> "dict[str, Value]":
 # -- linux -----------------------------------------------------------------------------------------
 
 
-def _namespaces(order: "StartOrder", pids: dict[str, int]) -> "list[Value]":
+def _namespaces(order: "StartOrder", joined: dict[str, str]) -> "list[Value]":
     """New ones, but for those of others, which are joined, and the host's, which are not named."""
     own = order["namespaces"]
     modes = {"pid": own["pid"], "ipc": own["ipc"], "uts": own["uts"], "mount": ""}
     modes |= {"cgroup": own["cgroup"], "network": order["network_namespace"]}
-    return [_namespace(kind, mode, pids) for kind, mode in modes.items() if mode != HOST]
+    modes |= joined
+    return [_namespace(kind, mode) for kind, mode in modes.items() if mode != HOST]
 
 
-def _namespace(kind: str, mode: str, pids: dict[str, int]) -> "Value":
-    if mode in ("", NONE):
-        return {"type": kind}
-    if mode.startswith(CONTAINER):
-        mode = f"/proc/{pids[mode.removeprefix(CONTAINER)]}/ns/{_NAMESPACE_FILES.get(kind, kind)}"
-    return {"type": kind, "path": mode}
+def _namespace(kind: str, mode: str) -> "Value":
+    return {"type": kind} if mode in ("", NONE) else {"type": kind, "path": mode}
 
 
 def _device(device: "DeviceOrder") -> "Value":
@@ -243,7 +239,7 @@ def _kernel_mounts(order: "StartOrder", around: Surroundings) -> "list[Value]":
     return [
         _new("/proc", "proc", "proc", *_STRICT),
         _new("/sys", "sysfs", "sysfs", *_STRICT, *read_only),
-        _new("/dev", "tmpfs", "tmpfs", "nosuid", "mode=755", "size=65536k"),
+        _new("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         _new("/dev/pts", "devpts", "devpts", "nosuid", "noexec", *pts),
         *_shared_memory(order, around.memory_bind),
         _new("/dev/mqueue", "mqueue", "mqueue", *_STRICT),

@@ -12,6 +12,7 @@ from worker.runtime.oci_births import Births
 from worker.runtime.oci_child import (
     Runtime,
     forget_container,
+    has_left,
     left_by_runtime,
     start_container,
     start_further,
@@ -43,11 +44,13 @@ class ForeignLauncher:
         shown = around.entrance.shown
         runtime = self._runtime(order["id"], order["process"]["runtime"], shown)
         group = f"{self._parent}/{order['id']}"
+        supervisor = os.getpid()
         pid = syscalls.clone(0, cgroup_fd=_birthplace(around.entrance))
         if pid == 0:
             become_foreign_maker(
                 order["process"],
                 around,
+                supervisor,
                 lambda: start_container(order, runtime, group, around, pids),
             )
         self.births.begin(pid)
@@ -56,17 +59,21 @@ class ForeignLauncher:
     def execute(self, held: "Held", process: "ProcessOrder", around: "Surroundings") -> int:
         """Forks the maker of a further process; gives its pid."""
         runtime = self._runtime(held.id, process["runtime"], around.entrance.shown)
+        supervisor = os.getpid()
         pid = syscalls.clone(0, cgroup_fd=_birthplace(around.entrance))
         if pid == 0:
             become_foreign_maker(
-                process, around, lambda: start_further(process, runtime, held.pid, around)
+                process,
+                around,
+                supervisor,
+                lambda: start_further(process, runtime, held.pid, around),
             )
         self.births.begin(pid)
         return pid
 
     def has_left(self, container_id: str) -> bool:
         """Whether a runtime still knows a container, or did when a supervisor was killed."""
-        return bool(left_by_runtime(self._exec_root, container_id))
+        return has_left(self._exec_root, container_id)
 
     def forget(self, container_id: str) -> int:
         """Forks a child that has the container forgotten, once it has ended; gives the child's pid."""

@@ -242,6 +242,8 @@ def _show_groups(place: str, cgroup_path: str, shown: tuple[str, ...], *, read_o
     top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.set_mount(top, attributes=_STRICT | MOUNT_ATTR_RDONLY, recursive=False)
     os.close(top)
+    frozen_too = syscalls.MS_REMOUNT | syscalls.MS_RDONLY | syscalls.MS_NOSUID
+    syscalls.mount("tmpfs", place, "tmpfs", frozen_too | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
     return place
 
 

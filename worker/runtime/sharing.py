@@ -1,6 +1,7 @@
 """Whose namespaces a first process has: its own, the host's, or those of a container that runs."""
 
 import os
+import select
 
 from worker.kernel import syscalls
 from worker.runtime.plumbing import CONTAINER
@@ -15,6 +16,8 @@ HOST = "host"
 NONE = "none"
 """Of ipc: one of its own, without shared memory."""
 _SHARED_MEMORY = "dev/shm"
+_FILES = {"network": "net"}
+_HAS_ENDED = "the container that was to be joined has ended"
 _KINDS = {
     "pid": syscalls.CLONE_NEWPID,
     "ipc": syscalls.CLONE_NEWIPC,
@@ -39,7 +42,7 @@ def joined_containers(order: "StartOrder") -> list[str]:
 class Spaces:
     """What the fork, and the child after it, are to do about namespaces."""
 
-    __slots__ = ("born_in", "joins", "kinds", "memory_of")
+    __slots__ = ("born_in", "doors", "joins", "kinds", "memory_of")
 
     def __init__(self, order: "StartOrder", pids: dict[str, int], plumbing: "Plumbing") -> None:
         """``pids`` are those of the first processes of the containers that it joins."""
@@ -52,6 +55,8 @@ class Spaces:
         self.memory_of = -1
         """A pidfd of the container whose /dev/shm it has, too; or -1."""
         doors = {container_id: plumbing.take(open_door(pid)) for container_id, pid in pids.items()}
+        self.doors = doors
+        """A pidfd for each container that it joins."""
         for kind, mode in modes_of(order).items():
             if kind not in _KINDS or mode == HOST:
                 continue
@@ -78,7 +83,7 @@ def open_door(pid: int) -> int:
     try:
         return syscalls.pidfd_open(pid)
     except ProcessLookupError as error:
-        raise Refusal(CONFLICT, "the container that was to be joined has ended") from error
+        raise Refusal(CONFLICT, _HAS_ENDED) from error
 
 
 def join_others(spaces: Spaces) -> None:
@@ -91,7 +96,33 @@ def join_others(spaces: Spaces) -> None:
         try:
             syscalls.setns(door, kind)
         except ProcessLookupError as error:
-            raise Refusal(CONFLICT, "the container that was to be joined has ended") from error
+            raise Refusal(CONFLICT, _HAS_ENDED) from error
+
+
+def open_joined(order: "StartOrder", pids: dict[str, int], spaces: Spaces) -> dict[str, int]:
+    """Files of the namespaces of others, by kind: for an OCI runtime, which takes no pidfds.
+
+    Raises:
+        Refusal: one of those containers has just ended.
+    """
+    found = {}
+    for kind, mode in modes_of(order).items():
+        if mode.startswith(CONTAINER):
+            other = mode.removeprefix(CONTAINER)
+            found[kind] = _open_space(pids[other], spaces.doors[other], kind)
+    return found
+
+
+def _open_space(pid: int, door: int, kind: str) -> int:
+    """The number means that process as long as the process lives: it is looked up first, and asked for after that."""
+    try:
+        path = f"/proc/{pid}/ns/{_FILES.get(kind, kind)}"
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise Refusal(CONFLICT, _HAS_ENDED) from error
+    if select.select([door], [], [], 0)[0]:
+        raise Refusal(CONFLICT, _HAS_ENDED)
+    return fd
 
 
 def shared_memory(order: "StartOrder", spaces: Spaces) -> int:

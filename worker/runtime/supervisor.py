@@ -204,7 +204,10 @@ class Supervisor:
             if held.pid != ended:
                 return  # It was the one that had a runtime make the container.
             if held.process["runtime"]:
-                kill_group(ended)  # The runtime may be at work still.
+                kill_group(
+                    ended
+                )  # The runtime may be at work still, or be done without our knowing.
+                self._cgroups.kill(held.id)
         refusal = held.report.refusal(status) if held.report is not None else None
         if held.process.get("shares_processes"):
             self._cgroups.kill(

@@ -4,7 +4,14 @@ from typing import Any
 import pytest
 
 from worker.kernel.device_rules import DEFAULT_DEVICE_RULES
-from worker.runtime.bundle import Bundle, BundleMount, DeviceNode, FileContent, RootFs
+from worker.runtime.bundle import (
+    Bundle,
+    BundleMount,
+    DeviceNode,
+    FileContent,
+    Namespaces,
+    RootFs,
+)
 from worker.runtime.capabilities import DEFAULT_CAPABILITIES
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.oci_config import LIMIT_INFINITE, Surroundings, oci_config
@@ -35,7 +42,10 @@ def config(bundle: Bundle, user: User = ROOT, **around: Any) -> dict[str, Any]:
         ],
         "nofile": (1024, 4096),
     }
-    return oci_config(order, Surroundings(**(default | around)))
+    joined = around.pop("joined", {})
+    surroundings = Surroundings(**(default | around))
+    surroundings.joined = joined
+    return oci_config(order, surroundings)
 
 
 def test_all_of_it() -> None:
@@ -66,7 +76,7 @@ def test_all_of_it() -> None:
         "mounts": [
             mount("/proc", "proc", "proc", *strict),
             mount("/sys", "sysfs", "sysfs", *strict, "ro"),
-            mount("/dev", "tmpfs", "tmpfs", "nosuid", "mode=755", "size=65536k"),
+            mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
             mount(
                 "/dev/pts", "devpts", "devpts",
                 "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5",
@@ -165,6 +175,33 @@ NETWORKS = {
 def test_networks(asked: str, expected: list[dict[str, str]]) -> None:
     namespaces = config(replace(BUNDLE, network_namespace=asked))["linux"]["namespaces"]
     assert [one for one in namespaces if one["type"] == "network"] == expected
+
+
+def test_what_others_share_is_joined_by_the_files_that_were_opened() -> None:
+    other = "container:other"
+    bundle = replace(
+        BUNDLE, network_namespace=other, hostname="mine", domainname="home",
+        namespaces=Namespaces(pid=other, ipc="none", uts=other, cgroup="host"),
+    )  # fmt: skip
+    joined = {kind: f"/proc/7/fd/{kind}" for kind in ("pid", "uts", "network")}
+    found = config(bundle, joined=joined)
+    assert found["linux"]["namespaces"] == [
+        {"type": "pid", "path": "/proc/7/fd/pid"},
+        {"type": "ipc"},
+        {"type": "uts", "path": "/proc/7/fd/uts"},
+        {"type": "mount"},
+        {"type": "network", "path": "/proc/7/fd/network"},
+    ]
+
+
+@pytest.mark.parametrize("uts", ["host", "container:other"])
+def test_no_name_is_given_to_what_others_share(uts: str) -> None:
+    bundle = replace(BUNDLE, hostname="mine", domainname="home", namespaces=Namespaces(uts=uts))
+    found = config(bundle, joined={"uts": "/proc/7/fd/3"} if uts != "host" else {})
+    assert "hostname" not in found
+    assert "domainname" not in found
+    alone = config(replace(bundle, namespaces=Namespaces()))
+    assert (alone["hostname"], alone["domainname"]) == ("mine", "home")
 
 
 def test_a_user_has_groups_home_and_no_capabilities() -> None:
