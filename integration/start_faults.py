@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from integration.conftest import make_swarm
@@ -58,12 +58,12 @@ _fault, _names, _pause = {fault!r}, {names!r}, {pause!r}
 _OF_PARENT = (("supervisor", "parent"), ("supervisor", "above"))
 
 def _arm(where):
-    """Counts from here on, where the file says so."""
+    """Counts from here on, where the file says so; gives what is to be closed when the start is over, or -1."""
     try:
         with open(_fault) as file:
             wanted, step = file.read().split()
     except FileNotFoundError:
-        return
+        return -1
     own, left = _os.getpid(), [int(step)]
     killer = _killer() if (where, wanted) in _OF_PARENT else -1
 
@@ -103,6 +103,7 @@ def _arm(where):
 
     if wanted == where or (where == "supervisor" and wanted != "swarmd"):
         _sys.setprofile(count)
+    return killer
 
 def _killer():
     """Kills this process when something is written there; in a pid namespace of its own, a child cannot."""
@@ -118,11 +119,13 @@ def _killer():
 OF_SUPERVISOR = """
 _start = Launcher.start
 def _armed_start(self, *arguments):
-    _arm("supervisor")
+    killer = _arm("supervisor")
     try:
         return _start(self, *arguments)
     finally:
         _sys.setprofile(None)
+        if killer >= 0:
+            _os.close(killer)
 Launcher.start = _armed_start
 """
 PATCHED_SWARMD = """
@@ -260,13 +263,13 @@ def sweep_all(_seed: int, _rounds: int) -> None:
         sweep_every(VICTIMS | VICTIMS_OF_A_RUNTIME, "crun")
 
 
-def sweep_every(victims: Iterable[str], runtime: str = "", steps: range = EVERY_STEP) -> None:
+def sweep_every(victims: Mapping[str, str], runtime: str = "", steps: range = EVERY_STEP) -> None:
     """Kills these victims at each of these steps, on a host of its own."""
     host = make_swarm()
     try:
         with faulty(host, runtime) as faults:
             for who in victims:
-                print(f"==> starts {runtime}: {who} killed at every step", flush=True)
+                print(f"==> starts by {runtime or 'swarmd'}: {victims[who]} is killed", flush=True)
                 count = faults.sweep(who, steps)
                 print(f"    {count} steps, nothing left of any", flush=True)
         host.remove()

@@ -135,7 +135,7 @@ class Entrance:
 
     def __init__(self, to_join: list[int], born_in: int, shown: tuple[str, ...]) -> None:
         self.to_join = to_join
-        """``cgroup.procs`` files that the process writes "0" to."""
+        """v1: files that the process, which has one thread, writes "0" to."""
         self.born_in = born_in
         """A directory for clone's CLONE_INTO_CGROUP, or -1."""
         self.shown = shown

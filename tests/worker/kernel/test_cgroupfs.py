@@ -312,7 +312,7 @@ def fake_v1(tmp_path: Path) -> CgroupsV1:
     for place in places.values():
         group = Path(place) / "swarmd/c"
         group.mkdir(parents=True, exist_ok=True)
-        for file in ("cgroup.procs", "devices.deny", "devices.allow", "freezer.state", "pids.max"):
+        for file in ("tasks", "devices.deny", "devices.allow", "freezer.state", "pids.max"):
             (group / file).write_text("")
     (tmp_path / "memory/swarmd/c/memory.limit_in_bytes").write_text("")
     return CgroupsV1(Hierarchies(places, ""), "swarmd")
@@ -341,12 +341,12 @@ def test_v1_a_container_of_0_1_0_has_no_group_for_block_devices_and_is_entered_a
     for name in ("pids", "blkio"):
         (tmp_path / name).mkdir()
     (tmp_path / "pids/p/c").mkdir(parents=True)
-    (tmp_path / "pids/p/c/cgroup.procs").touch()
+    (tmp_path / "pids/p/c/tasks").touch()
     places = {name: str(tmp_path / name) for name in ("pids", "blkio")}
     entrance = CgroupsV1(Hierarchies(places, ""), "p").entrance("c")
     assert len(entrance.to_join) == 1
     entrance.close()
-    (tmp_path / "pids/p/c/cgroup.procs").unlink()
+    (tmp_path / "pids/p/c/tasks").unlink()
     with pytest.raises(FileNotFoundError):
         CgroupsV1(Hierarchies(places, ""), "p").entrance("c")
 
@@ -370,7 +370,7 @@ def test_v1_is_bound_to_processors_in_a_group_made_for_it(tmp_path: Path) -> Non
         "devices/a/b/c",
     ):
         (tmp_path / group).mkdir(parents=True, exist_ok=True)
-        for file in ("cgroup.procs", "cpuset.cpus", "cpuset.mems", "devices.deny", "devices.allow"):
+        for file in ("tasks", "cpuset.cpus", "cpuset.mems", "devices.deny", "devices.allow"):
             has = "0-7\n" if group == "cpuset" and file.startswith("cpuset") else ""
             (tmp_path / group / file).write_text(has)
     assert "cpuset" not in groups.shown
