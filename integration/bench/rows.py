@@ -36,6 +36,7 @@ class Peer:
 
     name: str
     samples: Sequence[float]
+    """None where that system is absent: the row says so."""
 
 
 def row(
@@ -43,7 +44,7 @@ def row(
 ) -> Row:
     """The row for some samples. Rates are better when higher, everything else when lower."""
     value = statistics.median(samples)
-    peer_value = statistics.median(peer.samples) if peer else None
+    peer_value = statistics.median(peer.samples) if peer and peer.samples else None
     ratio = None
     if peer_value is not None and value and peer_value:
         ratio = value / peer_value if unit in _HIGHER_IS_BETTER else peer_value / value
@@ -81,7 +82,8 @@ def as_table(rows: Sequence[Row]) -> str:
 
 
 def _cells(one: Row) -> tuple[str, ...]:
-    peer = "" if one.peer is None else f"{one.peer}: {one.peer_value:g}"
+    value = "absent" if one.peer_value is None else f"{one.peer_value:g}"
+    peer = "" if one.peer is None else f"{one.peer}: {value}"
     ratio = "" if one.ratio is None else f"{one.ratio:g}x"
     numbers = (f"{one.value:g}", one.unit, str(one.n), f"{one.min:g}", f"{one.max:g}")
     return (one.bench, one.name, *numbers, peer, ratio)

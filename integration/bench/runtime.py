@@ -2,8 +2,10 @@
 
 ``run true`` is from asking to knowing that it has ended: here by the client of our supervisor, layers mounted and the
 log written; there by the runtime's own ``run`` on a plain directory. Samples are taken in turn, ours first, in one run.
-All are confined as Docker confines by default. ``create to running`` is the Engine API's, all containers at once, each
-with a network. Memory is the supervisor's growth in proportional share (PSS): nothing else of ours stays beside it.
+All are confined as Docker confines by default. ``run true by the API`` is create, start and wait by the Engine API,
+beside the dockerd whose socket ``PEER_DOCKER_HOST`` names; without one the row says that it is absent. ``create to
+running`` is the Engine API's, all containers at once, each with a network. Memory is the supervisor's growth in
+proportional share (PSS): nothing else of ours stays beside it.
 """
 
 import asyncio
@@ -22,7 +24,12 @@ from integration.bench.engine import Engine, wait
 from integration.bench.fresh_process import pss_bytes
 from integration.bench.oci_peer import PARENT
 from integration.bench.rows import QUICK_VARIABLE, Peer, Row, row
-from integration.bench.service import IMAGE, WAITS_FOR_SIGTERM, archive_of_busybox
+from integration.bench.service import (
+    IMAGE,
+    PEER_SOCKET,
+    WAITS_FOR_SIGTERM,
+    archive_of_busybox,
+)
 from integration.bench.told import Told
 from integration.host import Host
 from worker.kernel.cgroupfs import find_hierarchies
@@ -59,7 +66,7 @@ def measure() -> Iterator[Row]:
             yield ours.log(QUICK_LOG_LINES if quick else LOG_LINES)
     finally:
         shutil.rmtree(directory)
-    yield from _engine_rows(QUICK_MANY if quick else MANY)
+    yield from _engine_rows(QUICK_MANY if quick else MANY, QUICK_PAIRS if quick else PAIRS)
 
 
 def _in_turn(ours: "_Ours", peers: Told, pairs: int) -> Iterator[Row]:
@@ -185,7 +192,7 @@ class _Ours:
         return row("runtime", "log throughput", "lines/s", rates)
 
 
-def _engine_rows(many: tuple[int, ...]) -> Iterator[Row]:
+def _engine_rows(many: tuple[int, ...], pairs: int) -> Iterator[Row]:
     name = f"swarmd-b{os.getpid()}"
     host = Host(name, Path(tempfile.mkdtemp(prefix=f"{name}-")))
     host.options = ["--log-level", "info"]
@@ -196,12 +203,40 @@ def _engine_rows(many: tuple[int, ...]) -> Iterator[Row]:
         command = f'CMD ["/bin/sh", "-c", "{WAITS_FOR_SIGTERM}"]'
         with contextlib.closing(Engine(path)) as engine:
             image = engine.import_image(archive_of_busybox(), IMAGE, command)
+            yield _beside_docker(engine, image, pairs)
         for count in many:
             yield row(
                 "runtime", f"create to running of {count}", "ms", [_start_many(path, image, count)]
             )
     finally:
         host.remove()
+
+
+def _beside_docker(ours: Engine, image: str, pairs: int) -> Row:
+    name, unit = "run true by the API", "ms"
+    path = os.environ.get(PEER_SOCKET, "").removeprefix("unix://")
+    if not path:
+        samples = [_run_by_api(ours, image) for _ in range(pairs + 1)][1:]
+        return row("runtime", name, unit, samples, Peer(name="docker", samples=()))
+    with contextlib.ExitStack() as stack:
+        peer = stack.enter_context(contextlib.closing(Engine(path)))
+        other = peer.import_image(archive_of_busybox(), IMAGE)
+        stack.callback(peer.call, "DELETE", f"/images/{IMAGE}")
+        pairs_of = [(_run_by_api(ours, image), _run_by_api(peer, other)) for _ in range(pairs + 1)]
+    mine, theirs = zip(*pairs_of[1:], strict=True)
+    return row("runtime", name, unit, mine, Peer(name="docker", samples=theirs))
+
+
+def _run_by_api(engine: Engine, image: str) -> float:
+    """Milliseconds."""
+    begun = time.perf_counter()
+    order = {"Image": image, "Cmd": ["/bin/busybox", "true"]}
+    made: str = engine.call("POST", "/containers/create", order)["Id"]
+    engine.call("POST", f"/containers/{made}/start")
+    engine.call("POST", f"/containers/{made}/wait")
+    seconds = time.perf_counter() - begun
+    engine.call("DELETE", f"/containers/{made}")
+    return seconds * 1000
 
 
 def _start_many(path: str, image: str, count: int) -> float:
