@@ -2,11 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 
 import pytest
 
-from integration.conftest import make_host
 from integration.host import Host, wait_for
 from integration.test_docker_run import PROMPT, ask, at_terminal, interrupts
 
@@ -18,34 +16,23 @@ CRUN = ("--runtime", "crun")
 TRAPS = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done"
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Host]:
-    made = make_host()
-    try:
-        made.import_hello("1")
-        yield made
-        made.remove()
-    finally:
-        made.erase()
-
-
 def test_shells_at_terminals(node: Host) -> None:
     with at_terminal(
         node, "run", "-it", "--rm", "--name", "shell", *CRUN, "hello:1", "sh"
     ) as shell:
-        shell.until(PROMPT)
+        shell.sees(PROMPT)
         shell.resize(40, 120)
-        wait_for("its size", lambda: "40 120" in ask(shell, "stty size"))
+        wait_for("its size", lambda: b"40 120" in ask(shell, b"stty size"))
         with at_terminal(node, "exec", "-it", "-e", "A=b", "shell", "sh") as further:
-            further.until(PROMPT)
-            assert "is b" in ask(further, "echo is $A")
-            further.type("exit 4\n")
+            further.sees(PROMPT)
+            assert b"is b" in ask(further, b"echo is $A")
+            further.type(b"exit 4\n")
             assert further.ended() == 4
-        shell.until(PROMPT)
-        shell.type("sleep 1000\n")
-        shell.until("sleep 1000\r\n")
+        shell.sees(PROMPT)
+        shell.type(b"sleep 1000\n")
+        shell.sees(b"sleep 1000\r\n")
         wait_for("the keys to interrupt it", lambda: interrupts(shell))
-        shell.type("exit 5\n")
+        shell.type(b"exit 5\n")
         assert shell.ended() == 5
     wait_for("it to be gone", lambda: not node.docker("ps", "-aq").stdout)
 
