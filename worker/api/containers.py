@@ -11,7 +11,9 @@ from common.engine_api.http import filters, flag, integer, json_list_response, j
 from common.engine_api.logs import LogOptions, LogResponse, log_options
 from common.engine_api.streaming import while_connected
 from common.errors import NotFoundError
+from worker.api.name_patterns import name_filter
 from worker.api.networks import network_id
+from worker.api.port_filters import exposes, publishes
 from worker.api.render.container import render_container, render_container_summary
 from worker.api.render.shown import Around
 from worker.api.sizes import container_sizes
@@ -24,12 +26,14 @@ FILTERS = (
     "ancestor",
     "before",
     "exited",
+    "expose",
     "health",
     "id",
     "is-task",
     "label",
     "name",
     "network",
+    "publish",
     "since",
     "status",
     "volume",
@@ -47,13 +51,14 @@ class Containers:
         """``GET /containers/json``: those that run; all of them with ``all``, ``limit`` or a filter on the state."""
         wanted, limit = filters(request, *FILTERS), integer(request, "limit", default=_NO_LIMIT)
         every = flag(request, "all") or limit > 0 or wanted.get("status") or wanted.get("exited")
-        ancestors = self._image_ids(wanted)
+        ancestors, is_named = self._image_ids(wanted), name_filter(wanted)
         before = [self._engine.find(item).created_at for item in wanted.get("before")]
         since = [self._engine.find(item).created_at for item in wanted.get("since")]
         found = [
             container
             for container in self._engine.all()
             if (every or container.is_active)
+            and (is_named(container.config.name) or is_named(f"/{container.config.name}"))
             and shows(wanted, container)
             and (ancestors is None or container.image_id in ancestors)
             and all(container.created_at < moment for moment in before)
@@ -155,18 +160,23 @@ def _query(options: LogOptions) -> LogQuery:
 
 
 def shows(wanted: Filters, container: Container) -> bool:
-    """Whether the filters that need nothing but the container let it through."""
+    """Whether the filters that need nothing but the container let it through, but for its name.
+
+    Raises:
+        InvalidInputError: ports that are none.
+    """
     config = container.config
     is_task = "true" if config.task_id else "false"
     volumes = {name for point in container.mounts for name in (point.name, point.destination)}
     return (
         wanted.accepts_prefix("id", [container.id])
-        and wanted.accepts("name", lambda part: part.removeprefix("/") in config.name)
         and wanted.accepts_labels(config.labels)
         and wanted.accepts("status", lambda word: word == container.state.value)
         and wanted.accepts("exited", lambda code: _has_exited(container, code))
         and wanted.accepts("health", lambda state: state == container.health.state.value)
         and wanted.accepts("network", lambda name: name == config.network)
+        and wanted.accepts("publish", lambda ports: publishes(container, ports))
+        and wanted.accepts("expose", lambda ports: exposes(container, ports))
         and wanted.accepts("volume", lambda name: name in volumes)
         and wanted.accepts(
             "is-task",

@@ -12,6 +12,7 @@ from common.engine_api.http import filters, flag, json_response, read_json
 from common.engine_json import parse, rfc3339
 from common.errors import InvalidInputError, NotFoundError, NotImplementedHereError
 from common.model.container_spec import Driver
+from worker.api.name_patterns import name_filter
 from worker.volumes.local import LocalVolumes, Volume
 
 FILTERS = ("dangling", "driver", "label", "name")
@@ -41,7 +42,12 @@ class Volumes:
     async def list(self, request: web.Request) -> web.Response:
         """``GET /volumes``."""
         wanted = filters(request, *FILTERS)
-        found = [volume for volume in self._volumes.all() if self._shows(wanted, volume)]
+        is_named = name_filter(wanted)
+        found = [
+            volume
+            for volume in self._volumes.all()
+            if is_named(volume.name) and self._shows(wanted, volume)
+        ]
         return json_response(
             {"Volumes": [self._render(volume) for volume in found], "Warnings": None}
         )
@@ -89,7 +95,6 @@ class Volumes:
             wanted.accepts("dangling", lambda value: (value in ("1", "true")) == (not is_used))
             and wanted.accepts("driver", lambda driver: driver == "local")
             and wanted.accepts_labels(volume.shown_labels)
-            and wanted.accepts("name", lambda part: part in volume.name)
         )
 
     def _render(self, volume: Volume) -> dict[str, Any]:

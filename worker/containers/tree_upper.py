@@ -23,6 +23,7 @@ _REDIRECTED = "trusted.overlay.redirect"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _MADE_BY_US = frozenset({b"proc", b"sys", b"dev"})
 _WRITTEN_BY_US = frozenset({b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"})
+_THEIR_DIRECTORY = b"etc"
 
 
 class Kind(IntEnum):
@@ -61,7 +62,7 @@ def changes(upper: int, lower: int) -> Iterator[tuple[Change, int, bytes]]:
             for name in list(names):
                 whole = path + b"/" + name if path else name
                 change = _change(directory, name, whole, _stat(below, name))
-                if change is None:
+                if change is None or _holds_only_ours(directory, below, name, whole):
                     names.remove(name)
                     continue
                 yield change, directory, name
@@ -116,6 +117,43 @@ def _is_ours(directory: int, name: bytes, path: bytes, found: os.stat_result) ->
             return next(names, None) is None
     finally:
         os.close(held)
+
+
+def _holds_only_ours(directory: int, below: int, name: bytes, path: bytes) -> bool:
+    """Whether a directory is in the layer for nothing but the files that we put there."""
+    found, before = _stat(directory, name), _stat(below, name)
+    if path != _THEIR_DIRECTORY or found is None or not stat.S_ISDIR(found.st_mode):
+        return False
+    if before is not None and _owner_and_mode(before) != _owner_and_mode(found):
+        return False
+    held = open_beneath(directory, name, _DIRECTORY)
+    under = _open_below(below, name) if before is not None else -1
+    try:
+        with os.scandir(held) as there:
+            names = [os.fsencode(one.name) for one in there]
+        return (
+            bool(names)
+            and not _has(held, _OPAQUE)
+            and all(_is_our_file(held, under, one, path + b"/" + one) for one in names)
+        )
+    finally:
+        os.close(held)
+        if under >= 0:
+            os.close(under)
+
+
+def _is_our_file(directory: int, below: int, name: bytes, path: bytes) -> bool:
+    found = _stat(directory, name)
+    return (
+        path in _WRITTEN_BY_US
+        and found is not None
+        and _stat(below, name) is None
+        and _is_ours(directory, name, path, found)
+    )
+
+
+def _owner_and_mode(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mode, found.st_uid, found.st_gid
 
 
 def _stat(directory: int, name: bytes) -> os.stat_result | None:

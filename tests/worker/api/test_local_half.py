@@ -191,6 +191,11 @@ async def test_containers_are_listed_as_docker_ps_does(node: Node) -> None:
     }
     for query, expected in {
         '{"name":["web"]}': [running],
+        '{"name":["^web\\\\.1.t1$"]}': [running],
+        '{"name":["^/web"]}': [running],
+        '{"name":["^eb"]}': [],
+        '{"publish":["80"]}': [],
+        '{"expose":["80-90/tcp"]}': [],
         '{"status":["exited"]}': [ended],
         '{"exited":["3"]}': [ended],
         '{"label":["a=1"]}': [],
