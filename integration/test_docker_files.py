@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(node: Host, name: str, *options: str, script: str = "sleep 600") -> str:
+def run(
+    node: Host,
+    name: str,
+    *options: str,
+    script: str = "sleep 600",
+    by: Callable[..., subprocess.CompletedProcess[str]] | None = None,
+) -> str:
     """A container without a network."""
     command = ["run", "-d", "--name", name, "--network", "none", "--no-healthcheck", *options]
-    return node.docker(*command, "hello:1", "/bin/sh", "-c", script).stdout.strip()
+    return (by or node.docker)(*command, "hello:1", "/bin/sh", "-c", script).stdout.strip()
 
 
 def killed_and_started(node: Host) -> None:
@@ -63,7 +70,8 @@ def test_cp_diff_export_and_commit(node: Host, tmp_path: Path) -> None:
     node.docker("cp", "-L", "cp:/srv/l", str(tmp_path / "followed"))
     assert (tmp_path / "followed").read_text() == "from the host\n"
     refused = node.docker("cp", "cp:/nowhere", str(tmp_path / "x"), check=False)
-    assert "Could not find the file /nowhere in container" in refused.stderr
+    assert refused.returncode == 1
+    assert "/nowhere" in refused.stderr
 
     changed = node.docker("diff", "cp").stdout.splitlines()
     assert {"A /made", "A /srv", "A /srv/d", "A /srv/d/f", "A /srv/l"} <= set(changed)
@@ -100,7 +108,7 @@ def test_volumes_by_hand(node: Host) -> None:
         "--mount",
         "type=volume,src=store,dst=/r,ro",
     ]
-    run(node, "reads", *options)
+    run(node, "reads", *options, by=node.ctl)  # clients before 26.0 know no subpaths
 
     assert (
         inside(node, "reads", "cat /s/f /r/f; touch /r/x 2>/dev/null || echo refused")
@@ -109,12 +117,14 @@ def test_volumes_by_hand(node: Host) -> None:
     in_use = node.docker("volume", "rm", "store", check=False)
     assert "volume is in use" in in_use.stderr
     (anonymous,) = set(node.docker("volume", "ls", "-q").stdout.split()) - {"store"}
-    df = json.loads(node.docker("system", "df", "-v", "--format", "json").stdout)
+    df = json.loads(node.docker("system", "df", "-v", "--format", "{{json .}}").stdout)
     assert {one["Name"]: one["Links"] for one in df["Volumes"]} == {"store": "2", anonymous: "1"}
     node.docker("rm", "-f", "writes", "reads")
     assert set(node.docker("volume", "ls", "-q").stdout.split()) == {"store", anonymous}
-    assert anonymous in node.docker("volume", "prune", "-f").stdout
-    assert "store" in node.docker("volume", "prune", "-a", "-f").stdout
+    pruned = node.docker("volume", "prune", "-f").stdout
+    assert anonymous in pruned
+    pruned += node.docker("volume", "prune", "--filter", "all=1", "-f").stdout
+    assert "store" in pruned  # already, where the client speaks an API before 1.42
     node.docker("volume", "create", "")
     pruned = node.docker("system", "prune", "--volumes", "-f").stdout
     assert "Total reclaimed space" in pruned
