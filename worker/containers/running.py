@@ -116,6 +116,12 @@ class Running:
         except SwarmdError as error:
             await self._start_failed(live, starting, error)
             raise
+        except Exception as error:
+            # A mistake of ours in one container's start must not end the others, nor leave this one half started.
+            log.exception("internal error in a start", extra={"container": container.id})
+            failure = SystemFailureError(f"internal error: {error!r}")
+            await self._start_failed(live, starting, failure)
+            raise failure from error
         self._register.update(live, replace(starting, state=ContainerState.RUNNING, pid=pid))
         self.look_after(live)
         self._register.tell(live.container, "start")

@@ -1,4 +1,4 @@
-"""What others ask of a container while it is being removed."""
+"""What others ask of a container while it is being removed, and what is removed after a start that failed."""
 
 import asyncio
 import threading
@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from common.errors import NotFoundError
+from common.errors import NotFoundError, SystemFailureError
 from tests.support.local_node import until
-from tests.support.machine import Machine, restarting
+from tests.support.machine import Machine, plain, restarting
 from worker.containers.engine import LocalEngine
 from worker.containers.records import Records
 from worker.containers.updating import ContainerUpdate
@@ -73,3 +73,15 @@ async def test_one_that_is_removed_before_its_creator_hears_of_it_was_made_all_t
 
     assert (await creating).id == one.id
     assert engine.all() == []
+
+
+async def test_a_mistake_in_a_start_ends_that_start_alone(
+    machine: Machine, engine: LocalEngine
+) -> None:
+    machine.runtime.refusal = ValueError("ours")
+    one = await engine.create(plain(auto_remove=True))
+    with pytest.raises(SystemFailureError, match=r"internal error: ValueError\('ours'\)"):
+        await engine.start(one.id)
+    await until(lambda: not engine.all())
+
+    assert machine.directories() == []
