@@ -55,6 +55,13 @@ async def test_what_is_not_shared_is_its_own(world: World) -> None:
 
 
 @under("", "crun", "runc")
+async def test_a_network_of_its_own_has_a_loopback_address(world: World) -> None:
+    said = await world.say("a", "ip address show lo")
+    assert "UP" in said[0]
+    assert [line for line in said if "inet 127.0.0.1/8" in line]
+
+
+@under("", "crun", "runc")
 async def test_all_processes_of_one_in_the_hosts_pid_namespace_end_with_it(world: World) -> None:
     script = "setsid sleep 1234567 & sleep 0.1; echo $$"
     said = await world.say("a", script, namespaces=Namespaces(pid="host"))

@@ -16,7 +16,7 @@ from worker.runtime.process import (
 )
 from worker.runtime.refusal import SYSTEM, Refusal, describe
 from worker.runtime.rootfs import enter_rootfs
-from worker.runtime.sharing import join_others, shared_memory
+from worker.runtime.sharing import join_others, raise_loopback, shared_memory
 from worker.runtime.terminal import open_console, take_foreground
 
 TYPE_CHECKING = False
@@ -109,6 +109,7 @@ def _enter_namespaces(order: "StartOrder", around: Surroundings) -> int:
         syscalls.setns(around.namespace_fd, syscalls.CLONE_NEWNET)
     memory_fd = -1
     if around.spaces is not None:
+        raise_loopback(around.spaces)
         memory_fd = shared_memory(order, around.spaces)
         join_others(around.spaces)
     if not order["namespaces"]["cgroup"]:

@@ -1,7 +1,10 @@
 """Whose namespaces a first process has: its own, the host's, or those of a container that runs."""
 
+import fcntl
 import os
 import select
+import socket
+import struct
 
 from worker.kernel import syscalls
 from worker.runtime.plumbing import CONTAINER
@@ -16,6 +19,9 @@ HOST = "host"
 NONE = "none"
 """Of ipc: one of its own, without shared memory."""
 _SHARED_MEMORY = "dev/shm"
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+_LOOPBACK_UP = struct.pack("16sh22x", b"lo", _IFF_UP)
 _FILES = {"network": "net"}
 _HAS_ENDED = "the container that was to be joined has ended"
 _KINDS = {
@@ -97,6 +103,13 @@ def join_others(spaces: Spaces) -> None:
             syscalls.setns(door, kind)
         except ProcessLookupError as error:
             raise Refusal(CONFLICT, _HAS_ENDED) from error
+
+
+def raise_loopback(spaces: Spaces) -> None:
+    """127.0.0.1 in a network of its own, as Docker has it with ``--network none``. Called by the child."""
+    if spaces.kinds & syscalls.CLONE_NEWNET:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, _LOOPBACK_UP)
 
 
 def open_joined(order: "StartOrder", pids: dict[str, int], spaces: Spaces) -> dict[str, int]:
