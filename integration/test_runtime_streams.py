@@ -15,7 +15,8 @@ import pytest
 from common.errors import InvalidInputError, NotFoundError, UnavailableError
 from integration.runtime_world import BUSYBOX, World, under
 from worker.containers.ports import Streams
-from worker.runtime.audience import BUFFER_MAX, MEMBERS_MAX
+from worker.runtime.attached import BUFFER_MAX
+from worker.runtime.audience import MEMBERS_MAX
 from worker.runtime.bundle import FurtherProcess, LogOptions
 from worker.runtime.client import RuntimeClient
 from worker.runtime.standard_input import INPUT_MAX

@@ -11,7 +11,8 @@ from common.model.container_spec import SeccompOptions
 from worker.containers.record import ContainerConfig, HostOptions
 from worker.runtime.bundle import DeviceNode
 from worker.runtime.capabilities import CAPABILITIES, UnknownCapabilityError, container_capabilities
-from worker.runtime.cdi import Edits, Registry, Wanted, chosen, edits_for
+from worker.runtime.cdi import Edits, Registry, edits_for
+from worker.runtime.cdi_choice import Wanted, chosen
 from worker.runtime.cdi_files import read_registry
 from worker.runtime.confinement import MASKED_PATHS, READ_ONLY_PATHS
 from worker.runtime.host_devices import all_devices, devices_from_path

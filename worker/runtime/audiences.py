@@ -1,7 +1,8 @@
 """Who is attached to which container, and who waits for one that has not been started. The supervisor's part of it."""
 
 from worker.runtime import wire
-from worker.runtime.audience import Attached, Audience
+from worker.runtime.attached import Attached
+from worker.runtime.audience import Audience
 from worker.runtime.refusal import NOT_FOUND, UNAVAILABLE, Refusal
 
 TYPE_CHECKING = False

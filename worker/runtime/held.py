@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.runtime.audience import Attached
+    from worker.runtime.attached import Attached
     from worker.runtime.connections import Request
     from worker.runtime.journal import Log
     from worker.runtime.orders import ProcessOrder

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support.supervisor_loop import open_descriptors, ring, take, turn
-from worker.runtime.audience import BUFFER_MAX, MEMBERS_MAX, STALL_SECONDS, Attached, Audience
+from worker.runtime.attached import BUFFER_MAX, STALL_SECONDS, Attached
+from worker.runtime.audience import MEMBERS_MAX, Audience
 from worker.runtime.eventloop import EventLoop
 from worker.runtime.refusal import Refusal
 from worker.runtime.standard_input import INPUT_MAX, Input

@@ -9,13 +9,12 @@ from worker.runtime.cdi import (
     CdiError,
     Edits,
     Specification,
-    Wanted,
-    chosen,
     edits_for,
     is_qualified,
     read_specification,
     registry_of,
 )
+from worker.runtime.cdi_choice import Wanted, chosen
 from worker.runtime.cdi_files import FILE_BYTES_MAX, read_registry
 
 

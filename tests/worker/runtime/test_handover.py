@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from worker.runtime.audience import Attached, Audience
+from worker.runtime.attached import Attached
+from worker.runtime.audience import Audience
 from worker.runtime.eventloop import EventLoop
 from worker.runtime.handover import (
     FORMERLY_UNSAID,
