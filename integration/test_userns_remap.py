@@ -1,5 +1,6 @@
 """Containers whose root is nobody on the host."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +75,14 @@ def test_what_would_undo_it_is_refused(host: Host) -> None:
         done = host.docker("run", "--rm", *option, IMAGE, "/bin/sh", "-c", "true", check=False)
         assert done.returncode == 125, option
         assert "user namespace" in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("crun") is None, reason="crun is not here")
+def test_an_oci_runtime_maps_no_users_and_is_refused_by_name(host: Host) -> None:
+    options = ("run", "--rm", "--runtime", "crun")
+    done = host.docker(*options, IMAGE, "true", check=False)
+    assert done.returncode == 125
+    assert "--userns-remap under the runtime crun is not available" in done.stderr
+    said = host.docker(*options, "--userns", "host", IMAGE, "cat", "/proc/self/uid_map").stdout
+    assert said.split() == ["0", "0", "4294967295"]
+    assert not host.docker("ps", "-aq").stdout

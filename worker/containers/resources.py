@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from common.errors import ConflictError, InvalidInputError
+from common.errors import ConflictError, InvalidInputError, NotImplementedHereError
 from worker.containers.record import Container, ContainerConfig
 from worker.network.attachment import Sandbox
 from worker.runtime.bundle import CgroupLimits, Namespaces
+from worker.runtime.oci_runtimes import OWN
 from worker.runtime.remap import Remap
 
 CPU_PERIOD_US = 100_000
@@ -67,6 +68,7 @@ def namespaces_of(config: ContainerConfig, remap: Remap | None = None) -> Namesp
 
     Raises:
         InvalidInputError: what it shares cannot be shared with another user namespace.
+        NotImplementedHereError: its runtime is another than our own.
     """
     host = config.host
     remapped = None if host.userns_mode == HOST else remap
@@ -84,6 +86,9 @@ def namespaces_of(config: ContainerConfig, remap: Remap | None = None) -> Namesp
 
 def _check_remapped(config: ContainerConfig) -> None:
     host = config.host
+    if host.runtime not in ("", OWN):
+        words = f"--userns-remap under the runtime {host.runtime} is not available"
+        raise NotImplementedHereError(words, hint='use --userns "host"')
     faults = {
         "privileged mode is incompatible with user namespaces. You must run the container in the host "
         "namespace when running privileged mode": host.privileged,

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.errors import ConflictError, InvalidInputError
+from common.errors import ConflictError, InvalidInputError, NotImplementedHereError
 from common.model.container_spec import ContainerSpec
 from common.model.resources import Limit, ResourceRequirements, Resources
 from worker.containers.record import Container, ContainerConfig, ContainerState, HostOptions
@@ -132,6 +132,14 @@ NOT_REMAPPED = {
 def test_a_remapped_container_does_not_share_with_the_host(config: ContainerConfig) -> None:
     with pytest.raises(InvalidInputError, match="user namespaces"):
         namespaces_of(config, REMAPPED)
+
+
+def test_another_runtime_maps_no_users() -> None:
+    config = replace(PLAIN, host=HostOptions(runtime="crun"))
+    with pytest.raises(NotImplementedHereError, match="--userns-remap under the runtime crun"):
+        namespaces_of(config, REMAPPED)
+    by_wish = replace(PLAIN, host=HostOptions(runtime="crun", userns_mode="host"))
+    assert namespaces_of(by_wish, REMAPPED) == Namespaces()
 
 
 def test_a_network_of_ones_own_needs_no_capability_for_low_ports_and_pings() -> None:
