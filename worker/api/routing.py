@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from common.clock import Clock
+from worker.api import absent
 from worker.api.archive import Archive
 from worker.api.attach import Attach
 from worker.api.commit import Commits
@@ -39,6 +40,7 @@ def routes(
     pruning = Pruning(images, clock)
     system_df = SystemDf(engine, images, volumes, clock)
     return [
+        *absent.routes(),
         web.get("/images/json", image.list, allow_head=False),
         web.post("/images/create", image.create),
         web.post("/images/load", image.load),
