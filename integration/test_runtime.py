@@ -468,6 +468,13 @@ async def test_init_buries_orphans_and_hands_on_signals(world: World) -> None:
     assert world.lines("a") == ["0", "2 1", "ready", "got it"]
 
 
+async def test_init_shows_nothing_of_the_host(world: World) -> None:
+    script = "tr '\\000' ' ' < /proc/1/cmdline; echo; cat /proc/1/comm"
+    shown, name = await world.say("a", script, init=True)
+    assert (shown.strip(), name) == ("init", "init")
+    assert (await world.say("b", script, init=True, user="65534"))[0].strip() == "init"
+
+
 # -- logs ------------------------------------------------------------------------------------------
 
 

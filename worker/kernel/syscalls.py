@@ -86,6 +86,9 @@ SIGNALFD_RECORD_BYTES = 128
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
+_STAT_BYTES = 4096
+_ARG_START = 45
+"""Of the fields behind the name in /proc/self/stat: the 48th of all."""
 _PR_SET_NAME = 15
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
@@ -178,6 +181,17 @@ def set_process_name(name: bytes) -> None:
     """What ``ps`` calls this process (15 bytes)."""
     buffer = ctypes.create_string_buffer(name)
     _prctl("PR_SET_NAME", _PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def set_command_line(words: bytes) -> None:
+    """What ``ps`` shows as this process's arguments, as far as there is room where the former ones are (proc(5))."""
+    fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    fields = os.read(fd, _STAT_BYTES).rpartition(b")")[2].split()
+    os.close(fd)
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_START + 1])
+    room = end - start
+    if room > 0:
+        ctypes.memmove(start, words[: room - 1].ljust(room, b"\0"), room)
 
 
 def set_no_new_privileges() -> None:

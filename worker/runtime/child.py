@@ -238,6 +238,7 @@ def _watch_over(program: "Program", report_fd: int) -> "Never":
     """As pid 1: runs the program as a child, hands on signals, buries orphans, and ends as the program does."""
     syscalls.make_undumpable()
     syscalls.set_process_name(b"init")
+    syscalls.set_command_line(b"init")  # Else the supervisor's, with paths of the host.
     syscalls.block_signals(_FORWARDED)
     pid = syscalls.clone(0)
     if pid == 0:
