@@ -212,7 +212,7 @@ def helpers(node: Host) -> list[int]:
     assert node.process is not None
     listed = Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text().split()
     return [
-        int(pid) for pid in listed if b"tree_main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        int(pid) for pid in listed if b"trees/main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 

@@ -16,11 +16,11 @@ from common.model.container_spec import Mount, MountType, VolumeOptions
 from integration.trees_lab import BUSYBOX, Lab, chunks, lab, unpacked
 from tests.support.archives import directory, entry, file, hardlink, symlink, tar
 from worker.containers.bundle_of import bundle_of
-from worker.containers.tree_helper import a_helper
-from worker.containers.tree_order import TreeOrder, Work
 from worker.images.reference import parse_reference
 from worker.images.store import Commit
 from worker.runtime.bundle import IdMapping, Namespaces
+from worker.trees.helper import a_helper
+from worker.trees.order import TreeOrder, Work
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),

@@ -18,10 +18,10 @@ from worker.containers.ports import Images, Volumes
 from worker.containers.record import Container, ContainerState, MountPoint
 from worker.containers.records import disk_errors
 from worker.containers.register import Live, Register
-from worker.containers.tree_helper import Helper, a_helper
-from worker.containers.tree_order import TreeMount, TreeOrder, Work
-from worker.containers.tree_path import tree_path
 from worker.containers.workshop import Machinery, Workshop
+from worker.trees.helper import Helper, a_helper
+from worker.trees.order import TreeMount, TreeOrder, Work
+from worker.trees.path import tree_path
 
 HELPERS_MAX = 8
 """Trees read or written at the same time; further ones wait."""

@@ -9,7 +9,7 @@ from common.model.container_spec import ContainerSpec
 from tests.support.machine import Machine
 from worker.containers.engine import LocalEngine
 from worker.containers.record import ContainerConfig, ContainerState
-from worker.containers.tree_order import TreeMount, TreeOrder, Work, decode_order
+from worker.trees.order import TreeMount, TreeOrder, Work, decode_order
 
 RUNNING, PAUSED = ContainerState.RUNNING, ContainerState.PAUSED
 

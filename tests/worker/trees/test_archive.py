@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidInputError, NotImplementedHereError, SystemFailureError
 from tests.support.archives import directory, entry, file, hardlink, symlink, tar
-from worker.containers.tree_extract import Extraction, Extractor
-from worker.containers.tree_pack import Packer
 from worker.images.archive import Meter, entries
+from worker.trees.extract import Extraction, Extractor
+from worker.trees.pack import Packer
 
 
 def packed(root: Path, name: str = "top", **how: Any) -> bytes:

@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from common.errors import ForbiddenError, InvalidInputError, NotImplementedHereError
-from worker.containers.tree_ids import EVERY_ID, IdRun, to_outside
 from worker.images.archive import Meter
 from worker.kernel.paths import open_beneath_root
 from worker.kernel.tree_removal import remove_tree_beneath
+from worker.trees.ids import EVERY_ID, IdRun, to_outside
 
 DIRECTORIES_TIMED_MAX = 100_000
 """Directories that get the archive's time in the end; further ones have that of their last change."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import InvalidInputError, NotFoundError
-from worker.containers.tree_path import PathStat, TreePath
 from worker.kernel.filesystems import is_kernels_own
 from worker.kernel.paths import open_in_root
+from worker.trees.path import PathStat, TreePath
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from common.errors import SystemFailureError
-from worker.containers.tree_ids import EVERY_ID, IdRun, to_inside
 from worker.kernel.filesystems import is_kernels_own
 from worker.kernel.tree_walk import walk
+from worker.trees.ids import EVERY_ID, IdRun, to_inside
 
 CHUNK_BYTES = 1024 * 1024
 HARDLINKS_MAX = 100_000

@@ -1,4 +1,4 @@
-"""The helper process that works on one container's tree (``tree_main``), as swarmd speaks with it."""
+"""The helper process that works on one container's tree (``main``), as swarmd speaks with it."""
 
 import asyncio
 import json
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import common.errors
 from common.errors import SwarmdError, SystemFailureError
-from worker.containers.tree_order import TreeOrder
+from worker.trees.order import TreeOrder
 
 STALLED_SECONDS_MAX = 300.0
 """How long a helper may say nothing, or take nothing, before it is killed."""
 ORDER_BYTES_MAX = 1024 * 1024
 _LINE_BYTES_MAX: Final = 64 * 1024
 _PIECE_BYTES: Final = 256 * 1024
-_PROGRAM = Path(__file__).with_name("tree_main.py")
+_PROGRAM = Path(__file__).with_name("main.py")
 _FLAGS = ("-E", "-P", "-X", "utf8")
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from common.errors import SystemFailureError
-from worker.containers.tree_pack import Packer, Write
 from worker.kernel.tree_walk import open_beneath, walk
+from worker.trees.pack import Packer, Write
 
 _OPAQUE = "trusted.overlay.opaque"
 _REDIRECTED = "trusted.overlay.redirect"

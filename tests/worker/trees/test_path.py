@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from common.errors import InvalidInputError
-from worker.containers.tree_path import PathStat, TreePath, go_mode, tree_path
+from worker.trees.path import PathStat, TreePath, go_mode, tree_path
 
 PATHS: dict[str, tuple[str, str, str]] = {
     "/a/b": ("/a", "b", "b"),

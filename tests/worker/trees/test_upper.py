@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.containers.tree_upper import write_changes, write_layer
+from worker.trees.upper import write_changes, write_layer
 
 OURS = ("hosts", "hostname", "resolv.conf")
 

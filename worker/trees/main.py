@@ -18,20 +18,20 @@ from typing import IO, Any, cast
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from common.errors import ForbiddenError, InvalidInputError, SwarmdError, SystemFailureError
-from worker.containers.tree_extract import Extraction, Extractor, host_ids
-from worker.containers.tree_ids import EVERY_ID, id_runs
-from worker.containers.tree_open import Found, find, find_directory, read_text
-from worker.containers.tree_order import TreeOrder, Work, decode_order
-from worker.containers.tree_pack import Ids, Packer
-from worker.containers.tree_path import TreePath, tree_path
-from worker.containers.tree_root import Running, below, mounted
-from worker.containers.tree_upper import write_changes, write_layer
 from worker.images.archive import Meter, bad_archive, entries, plain
 from worker.images.limits import DEFAULT_LIMITS
 from worker.kernel import syscalls
 from worker.kernel.user_namespaces import make_files_as
 from worker.runtime.refusal import Refusal
 from worker.runtime.users import resolve_user
+from worker.trees.extract import Extraction, Extractor, host_ids
+from worker.trees.ids import EVERY_ID, id_runs
+from worker.trees.opening import Found, find, find_directory, read_text
+from worker.trees.order import TreeOrder, Work, decode_order
+from worker.trees.pack import Ids, Packer
+from worker.trees.path import TreePath, tree_path
+from worker.trees.root import Running, below, mounted
+from worker.trees.upper import write_changes, write_layer
 
 MEMORY_BYTES_MAX = 1024**3
 """Of address space: what an archive makes its decompressor take is bounded by it."""

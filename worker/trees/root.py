@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.errors import ConflictError, InvalidInputError
-from worker.containers.tree_order import TreeMount, TreeOrder, Work
 from worker.kernel.overlay import mount_overlay
 from worker.kernel.paths import open_beneath_root, open_in_root
 from worker.kernel.syscalls import (
@@ -27,6 +26,7 @@ from worker.kernel.syscalls import (
     setns,
     unshare,
 )
+from worker.trees.order import TreeMount, TreeOrder, Work
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SCRATCH_OPTIONS = "mode=700,size=16m,nr_inodes=4096"

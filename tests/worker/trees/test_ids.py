@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.containers.tree_ids import EVERY_ID, OVERFLOW_ID, id_runs, to_inside, to_outside
+from worker.trees.ids import EVERY_ID, OVERFLOW_ID, id_runs, to_inside, to_outside
 
 REMAPPED = id_runs("         0     100000      65536\n")
 
