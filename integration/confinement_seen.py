@@ -33,7 +33,7 @@ done
 for name in oom_score_adj timerslack_ns personality coredump_filter setgroups sessionid loginuid cgroup; do
     echo "proc.$name: $(cat /proc/self/$name 2>/dev/null | tr '\n' ' ')"
 done
-echo "fds: $(ls /proc/$$/fd | tr '\n' ' ')"
+echo "fds:" /proc/$$/fd/*
 echo "who: $(id)"
 echo "env: $(env | sort | tr '\n' ' ')"
 echo "here: $(pwd) $$ $(hostname)"
