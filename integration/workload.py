@@ -271,18 +271,20 @@ class Workload:
     def until_all_answer(self, hosts: Mapping[str, Host]) -> None:
         """Waits until each manager can say for sure what every register holds."""
 
-        def answers(host: Host) -> bool:
-            try:
-                self.held(host)
-            except ApiError:
-                return False
-            return True
-
-        for name, host in hosts.items():
-            wait_for(f"{name} to answer for sure", functools.partial(answers, host))
+        for host in hosts.values():
+            self.held(host)
 
     def held(self, host: Host) -> dict[str, str]:
-        """What the registers hold."""
+        """What the registers hold; waits until the manager can say that for sure."""
+        return wait_for(f"{host.name} to answer for sure", functools.partial(self._held, host))
+
+    def _held(self, host: Host) -> dict[str, str]:
+        """Nothing while it cannot say."""
+        with contextlib.suppress(ApiError):
+            return self._ask(host)
+        return {}
+
+    def _ask(self, host: Host) -> dict[str, str]:
         services = {key: host.engine.get(f"/services/{id_}") for key, id_ in self.registers.ids.items()}  # fmt: skip
         return {key: value_of(service) for key, service in services.items()}
 

@@ -374,16 +374,26 @@ def set_mount(fd: int, *, attributes: int = 0, propagation: int = 0, recursive: 
     _check(result, "mount_setattr")
 
 
+OPENAT2_TRIES_MAX = 128
+
+
 def openat2(directory_fd: int, path: str, flags: int, resolve: int) -> int:
-    """open(2) with a say in how the path may be walked (RESOLVE_…)."""
+    """open(2) with a say in how the path may be walked (RESOLVE_…).
+
+    The kernel says EAGAIN when something was renamed or mounted anywhere while it walked a "..": it is asked again.
+    """
     how = struct.pack("<3Q", flags | os.O_CLOEXEC, 0, resolve)
-    result = _LIBC.syscall(
-        _SYS_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.c_size_t(len(how))
-    )
-    if result < 0:
+    number = 0
+    for _ in range(OPENAT2_TRIES_MAX):
+        result = _LIBC.syscall(
+            _SYS_OPENAT2, directory_fd, os.fsencode(path), how, ctypes.c_size_t(len(how))
+        )
+        if result >= 0:
+            return int(result)
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
-    return int(result)
+        if number != errno.EAGAIN:
+            break
+    raise OSError(number, os.strerror(number), path)
 
 
 # -- bpf -------------------------------------------------------------------------------------------
