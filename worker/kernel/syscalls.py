@@ -374,7 +374,7 @@ def set_mount(fd: int, *, attributes: int = 0, propagation: int = 0, recursive: 
     _check(result, "mount_setattr")
 
 
-OPENAT2_TRIES_MAX = 128
+OPENAT2_TRIES_MAX = 64
 
 
 def openat2(directory_fd: int, path: str, flags: int, resolve: int) -> int:
